@@ -1,0 +1,38 @@
+"""The contract between segkit and its plugins, and the machinery that runs them.
+
+Plugin authors import from here; everything in `__all__` is public. numpy, pydantic and pluggy only: never torch, never a runtime.
+"""
+
+from segkit.core.backend.base import Anchors, Backend, Calibration, ExportJob, Match, Predictor, Selected
+from segkit.core.backend.capability import FULL, Feature, Gap, GapKind, Support
+from segkit.core.backend.format import Concurrency, Format, Requirement
+from segkit.core.backend.hookspecs import hookimpl
+from segkit.core.backend.metadata import Metadata, Seal
+from segkit.core.backend.options import ExportOptions, HeadLayout, LoadOptions, Precision, Switches, internal
+
+__all__ = [
+    "FULL",
+    "Anchors",
+    "Backend",
+    "Calibration",
+    "Concurrency",
+    "ExportJob",
+    "ExportOptions",
+    "Feature",
+    "Format",
+    "Gap",
+    "GapKind",
+    "HeadLayout",
+    "LoadOptions",
+    "Match",
+    "Metadata",
+    "Precision",
+    "Predictor",
+    "Requirement",
+    "Seal",
+    "Selected",
+    "Support",
+    "Switches",
+    "hookimpl",
+    "internal",
+]

@@ -1,0 +1,175 @@
+"""A format as data: its name, what its artefact is called, what it needs, what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from typing import Any
+
+from segkit.core.backend.capability import FULL, Feature, Support
+from segkit.core.backend.options import (
+    ALIASED,
+    ExportOptions,
+    LoadOptions,
+    Options,
+    accepted_names,
+    offered_features,
+    validate,
+)
+from segkit.core.errors import MissingDependencyError, PluginError, UnsupportedError
+
+
+class Concurrency(StrEnum):
+    """Who may call a predictor. The session enforces it; users never think of it."""
+
+    PARALLEL = "parallel"
+    """any thread, at any time"""
+    SERIAL = "serial"
+    """any thread, one at a time"""
+    THREAD_BOUND = "thread-bound"
+    """only the thread that loaded it"""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A distribution that a format needs; it is named to the user, never installed.
+
+    `distribution` may carry a version range ("onnx>=1.18"); any of `alternatives` (bare names) satisfies it too.
+    """
+
+    distribution: str
+    needed_for: frozenset[Feature] = frozenset({Feature.EXPORT, Feature.PREDICT})
+    alternatives: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The distribution's bare name."""
+        return self.distribution.split("[")[0].rstrip("0123456789.*,<>=!~ ") if any(
+            c in self.distribution for c in "<>=!~["
+        ) else self.distribution
+
+    def installed(self) -> bool:
+        """Whether it, or an alternative, is installed (looked up without importing it)."""
+        return any(installed_version(name) for name in (self.name, *self.alternatives))
+
+
+def installed_version(distribution: str) -> str | None:
+    """Version of an installed distribution, or None. Nothing is imported."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@dataclass(frozen=True)
+class Format:
+    """Data only. The heavy code lives in the backend's exporter and predictor.
+
+    Attributes:
+        name: what users type, e.g. "onnx".
+        title: what people call it, e.g. "ONNX".
+        artefact: file or folder name with "{stem}", e.g. "{stem}.onnx", or a function of (stem, options).
+        support: every Feature, full or a gap with a reason.
+        export_options: None for a format that is not exported to.
+        source: name of the format whose artefact the exporter starts from; None: from the captured model.
+        suffixes: endings by which a file of this format is usually known, longest wins; content beats suffix.
+    """
+
+    name: str
+    title: str
+    artefact: str | Callable[[str, ExportOptions], str]
+    support: Support
+    export_options: type[ExportOptions] | None = None
+    load_options: type[LoadOptions] = LoadOptions
+    source: str | None = None
+    aliases: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    requires: tuple[Requirement, ...] = ()
+    concurrency: Concurrency = Concurrency.PARALLEL
+
+    def artefact_name(self, stem: str, options: ExportOptions) -> str:
+        """Name of the artefact made from `stem` with these options, e.g. "best_int8_openvino_model"."""
+        return self.artefact(stem, options) if callable(self.artefact) else self.artefact.format(stem=stem)
+
+    def missing(self, feature: Feature) -> list[str]:
+        """Requirements (as pip takes them) that `feature` needs and that are not installed."""
+        return [need.distribution for need in self.requires if feature in need.needed_for and not need.installed()]
+
+    def require(self, feature: Feature) -> None:
+        """Refuse early when the feature is a gap or a package is missing.
+
+        Raises:
+            UnsupportedError: the feature is a declared gap.
+            MissingDependencyError: a package is not installed.
+        """
+        if gap := self.support.gap(feature):
+            raise UnsupportedError(self.name, feature, gap.kind, gap.reason)
+        if missing := self.missing(feature):
+            action = {Feature.EXPORT: "Export to", Feature.PREDICT: "Running a model in"}.get(feature, "Using")
+            raise MissingDependencyError(missing, f"{action} {self.name}")
+
+    def parse_export_options(self, given: Mapping[str, Any]) -> ExportOptions:
+        """Validated export options.
+
+        Raises:
+            OptionError: unknown name, wrong value.
+            UnsupportedError: export itself, or something asked for, is a declared gap.
+        """
+        if self.export_options is None or (gap := self.support.gap(Feature.EXPORT)):
+            gap = self.support.gap(Feature.EXPORT)
+            kind, reason = (gap.kind, gap.reason) if gap else ("not-applicable", "it has no exporter")
+            raise UnsupportedError(self.name, Feature.EXPORT, kind, reason)
+        return self._parse(self.export_options, given, f"export to {self.name}")
+
+    def parse_load_options(self, given: Mapping[str, Any]) -> LoadOptions:
+        """Validated load options; raises as `parse_export_options`."""
+        return self._parse(self.load_options, given, f"running {self.name}")
+
+    def _parse(self, model: type[Any], given: Mapping[str, Any], where: str) -> Any:
+        accepted = accepted_names(model)
+        # An option this format lacks because of a declared gap is answered with the gap's reason; "off" asks for nothing.
+        lacking = {name: FLAGS[name] for name in given if name in FLAGS and name not in accepted}
+        for name, feature in lacking.items():
+            gap = self.support.gap(feature)
+            if gap and not is_off(given[name]):
+                raise UnsupportedError(self.name, feature, gap.kind, gap.reason)
+        kept = {name: value for name, value in given.items() if not (name in lacking and is_off(value))}
+        options = validate(model, kept, where)
+        for feature in sorted(options.features()):
+            if gap := self.support.gap(feature):
+                raise UnsupportedError(self.name, feature, gap.kind, gap.reason)
+        return options
+
+    def check(self, plugin: str) -> None:
+        """Find contradictions in a declaration; called at registration.
+
+        Raises:
+            PluginError: an undescribed option, a full feature without an option that switches it on, …
+        """
+        model = self.export_options
+        if (model is None) == (self.support[Feature.EXPORT] is FULL):
+            raise PluginError(plugin, f"format '{self.name}': export support and export_options contradict each other")
+        models: list[type[Options]] = [self.load_options, *([model] if model else [])]
+        for options in models:
+            for name, field in options.model_fields.items():
+                if not field.description:
+                    raise PluginError(plugin, f"format '{self.name}': option '{name}' has no description")
+        if model is None:
+            return
+        offered = offered_features(model)
+        for feature in (Feature.HALF, Feature.INT8, Feature.DYNAMIC_BATCH, Feature.DYNAMIC_SIZE, Feature.NMS):
+            if self.support[feature] is FULL and feature not in offered:
+                raise PluginError(
+                    plugin, f"format '{self.name}' declares {feature} as full but no export option switches it on"
+                )
+
+
+FLAGS: dict[str, Feature] = {**ALIASED, "dynamic": Feature.DYNAMIC_BATCH, "nms": Feature.NMS}
+"""Flags that users know from other formats: where one is missing because of a gap, the gap's reason is the answer."""
+
+
+def is_off(value: object) -> bool:
+    """Whether a flag's value asks for nothing."""
+    return value is None or str(value).lower() in ("false", "0", "no", "off", "none")

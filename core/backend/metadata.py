@@ -1,0 +1,128 @@
+"""What every artefact says about itself, in the carrier native to its format.
+
+The outer keys are those that readers in this field know; segkit's own facts are in the `segkit` block. Values are stored
+typed (JSON, YAML) or as Python-literal strings, whichever the carrier allows; both are read, never with eval.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from segkit.core.backend.options import HeadLayout, Precision
+from segkit.core.errors import ModelFileError
+from segkit.core.images import Size
+
+SCHEMA = 1
+"""Version of the `segkit` block."""
+
+
+def _names(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return dict(enumerate(value))
+    if isinstance(value, Mapping):
+        return {int(key): str(name) for key, name in value.items()}
+    return value
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, int):
+        return (value, value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _stride(value: Any) -> Any:
+    return max(int(item) for item in value) if isinstance(value, list | tuple) and value else value
+
+
+class Seal(BaseModel):
+    """segkit's own block: how the artefact was made and how to talk to it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: int = SCHEMA
+    letterbox: Literal["square", "minimal"] = "square"
+    head: HeadLayout = HeadLayout()
+    precision: Precision = Precision.FP32
+    dynamic_batch: bool = False
+    dynamic_size: bool = False
+    coefficients: int = 32
+    toolchain: dict[str, str] = Field(default_factory=dict)
+    calibration: str | None = None
+    target: str | None = None
+
+
+class Metadata(BaseModel):
+    """Facts that travel with an artefact.
+
+    `names` maps class index to name; `imgsz` is (height, width); `args` are the export arguments; `segkit` is None in files of
+    other tools.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    task: str = "segment"
+    stride: Annotated[int, BeforeValidator(_stride)] = 32
+    batch: int = 1
+    imgsz: Annotated[Size, BeforeValidator(_size)] = (640, 640)
+    names: Annotated[dict[int, str], BeforeValidator(_names)] = Field(default_factory=dict)
+    channels: int = 3
+    args: dict[str, Any] = Field(default_factory=dict)
+    description: str | None = None
+    date: str | None = None
+    segkit: Seal | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Typed values for JSON or YAML carriers."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def to_text(self) -> dict[str, str]:
+        """One string a key, as carriers of string pairs hold it: Python's `str()` of the value, JSON for the segkit block."""
+        plain = self.to_plain()
+        plain["names"] = self.names
+        block = plain.pop("segkit", None)
+        text = {key: str(value) for key, value in plain.items()}
+        return text | ({"segkit": json.dumps(block, ensure_ascii=False)} if block is not None else {})
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any], path: object) -> Metadata:
+        """Metadata from a carrier, whoever wrote it; string values are read as JSON or Python literals.
+
+        Raises:
+            ModelFileError: a key has an impossible value; `path` is named.
+        """
+        values = {key: _literal(value) if key in _TYPED else value for key, value in raw.items()}
+        try:
+            return cls.model_validate({key: value for key, value in values.items() if value is not None})
+        except (ValidationError, ValueError, TypeError) as error:
+            detail = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else None
+            problem = f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" if detail else str(error)
+            raise ModelFileError(str(path), f"its metadata cannot be understood ({problem})") from None
+
+
+_TYPED = {"stride", "batch", "imgsz", "names", "channels", "args", "segkit"}
+
+
+def _literal(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return value
+
+
+def now() -> str:
+    """The date that goes into an artefact: ISO 8601, UTC, to the second; SOURCE_DATE_EPOCH is honoured."""
+    import os
+
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch and epoch.isdigit() else datetime.now(UTC)
+    return moment.isoformat(timespec="seconds")

@@ -1,0 +1,235 @@
+"""Options as closed pydantic models: the only list of what a format accepts.
+
+Help texts, validation, `segkit formats NAME` and the documentation are generated from these models. A field that
+switches a Feature on is annotated with it, so that options and declared support cannot disagree:
+
+    dynamic: Annotated[bool, Switches({True: (Feature.DYNAMIC_BATCH, Feature.DYNAMIC_SIZE)})] = Field(False, description="…")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from segkit.core.backend.capability import Feature
+from segkit.core.errors import OptionError, SegkitError
+from segkit.core.images import Size, parse_imgsz
+
+
+class Precision(StrEnum):
+    """Numbers that a network computes with."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+ALIASED = {"half": Feature.HALF, "int8": Feature.INT8}
+"""Flags that users know, folded into `precision`."""
+
+
+class Switches:
+    """Marks a field: which of its values switch which features on."""
+
+    def __init__(self, values: Mapping[Any, Feature | tuple[Feature, ...]]) -> None:
+        """Map each switching value to its feature or features."""
+        self.values = {
+            value: (features,) if isinstance(features, Feature) else features for value, features in values.items()
+        }
+
+    def features(self, value: object) -> tuple[Feature, ...]:
+        """Features that `value` asks for."""
+        return self.values.get(value, ())
+
+
+class HeadLayout(BaseModel):
+    """How the outputs of an artefact are arranged: a closed choice, sealed in its metadata.
+
+    `outputs`: joined (one tensor of boxes, scores and coefficients) or split (one tensor each);
+    `boxes`: in input pixels, or in units of the input's sides (0..1);
+    `nms`: selection happens inside the graph.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    outputs: Literal["joined", "split"] = "joined"
+    boxes: Literal["pixels", "unit"] = "pixels"
+    nms: bool = False
+
+
+def _device(value: Any) -> Any:
+    """A bare number means that CUDA device, as users write device=0."""
+    return f"cuda:{value}" if isinstance(value, int) or (isinstance(value, str) and value.isdigit()) else value
+
+
+Device = Annotated[str, BeforeValidator(_device)]
+ImgSize = Annotated[Size, BeforeValidator(parse_imgsz)]
+
+
+def internal(default: Any, description: str) -> Any:
+    """A field for `Backend.source_options` to set: never shown to users and refused when they give it."""
+    return Field(default=default, description=description, json_schema_extra={"internal": True})
+
+
+class Options(BaseModel):
+    """Base of every options model: frozen, closed, described."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+    @classmethod
+    def public_fields(cls) -> dict[str, FieldInfo]:
+        """The fields that users may set, in order."""
+        return {name: field for name, field in cls.model_fields.items() if not _is_internal(field)}
+
+    @classmethod
+    def switches(cls) -> Iterator[tuple[str, Switches]]:
+        """(field name, switch) of every field that switches features on."""
+        for name, field in cls.model_fields.items():
+            for mark in field.metadata:
+                if isinstance(mark, Switches):
+                    yield name, mark
+
+    def features(self) -> set[Feature]:
+        """Features that these values ask for."""
+        return {feature for name, switch in self.switches() for feature in switch.features(getattr(self, name))}
+
+
+class ExportOptions(Options):
+    """What every exporter understands. A format adds the fields it understands, and only those."""
+
+    imgsz: ImgSize = Field(default=(640, 640), description="input size: one number, or height,width (multiples of 32)")
+    batch: PositiveInt = Field(default=1, description="pictures in one run")
+    precision: Annotated[Precision, Switches({Precision.FP16: Feature.HALF, Precision.INT8: Feature.INT8})] = Field(
+        default=Precision.FP32, description="fp32, fp16 (also: half=True) or int8 (also: int8=True), where supported"
+    )
+
+    def head_layout(self) -> HeadLayout:
+        """The arrangement of the outputs that these options lead to."""
+        return HeadLayout(nms=bool(getattr(self, "nms", False)))
+
+    def needs_calibration(self) -> bool:
+        """Whether the exporter must see pictures. Default: for int8; a format that quantises weights alone says no."""
+        return self.precision is Precision.INT8
+
+    @model_validator(mode="before")
+    @classmethod
+    def _aliases(cls, given: Any) -> Any:
+        return precision_aliases(given)
+
+
+class LoadOptions(Options):
+    """What every predictor understands when it loads a file."""
+
+    device: Device = Field(default="cpu", description="where to run: cpu, cuda, cuda:1, mps, … as far as the runtime knows")
+    precision: Annotated[Precision, Switches({Precision.FP16: Feature.HALF})] = Field(
+        default=Precision.FP32, description="fp32 or fp16, for formats that decide it at load time"
+    )
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of the runtime (default: its own choice)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _aliases(cls, given: Any) -> Any:
+        return precision_aliases(given)
+
+
+def precision_aliases(given: Any) -> Any:
+    """Fold half=True and int8=True, the names that users know, into `precision`.
+
+    Raises:
+        OptionError: they contradict each other or `precision`.
+    """
+    if not isinstance(given, Mapping) or not ({"half", "int8"} & given.keys()):
+        return given
+    values = dict(given)
+    asked = []
+    for name, precision in (("half", Precision.FP16), ("int8", Precision.INT8)):
+        flag = values.pop(name, None)
+        if flag in (True, "true", "True", "1", 1):
+            asked.append((name, precision))
+        elif flag not in (None, False, "false", "False", "0", 0):
+            raise OptionError.invalid(name, flag, "give true or false")
+    if len(asked) > 1:
+        raise OptionError("Options half=True and int8=True exclude each other: choose one precision.")
+    for name, precision in asked:
+        if str(values.get("precision", precision)) != precision:
+            raise OptionError(f"Options {name}=True and precision={values['precision']} contradict each other.")
+        values["precision"] = precision
+    return values
+
+
+T = TypeVar("T", bound=Options)
+
+
+def validate(model: type[T], given: Mapping[str, Any], where: str) -> T:
+    """Make options from what a user gave, or raise one clear line.
+
+    Args:
+        model: the options model of a format.
+        given: option names and values; values may be strings from a command line.
+        where: for messages, e.g. "export to onnx".
+
+    Raises:
+        OptionError: unknown option, wrong type or range, contradiction.
+    """
+    accepted = accepted_names(model)
+    for name in given:
+        if name not in accepted:
+            raise OptionError.unknown(name, accepted, where)
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        raise _explain(error, where) from None
+
+
+def accepted_names(model: type[Options]) -> list[str]:
+    """Option names that a user may give, the aliases half and int8 included where the model offers them."""
+    names = list(model.public_fields())
+    if "precision" in names:
+        names += [name for name, feature in ALIASED.items() if feature in offered_features(model)]
+    return names
+
+
+def offered_features(model: type[Options]) -> set[Feature]:
+    """Features that some value of some option switches on."""
+    return {feature for _, switch in model.switches() for features in switch.values.values() for feature in features}
+
+
+def describe(model: type[Options]) -> list[tuple[str, str, str, str]]:
+    """(name, type, default, help) of every public option: the source of tables and command-line options."""
+    rows = []
+    for name, field in model.public_fields().items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, StrEnum):
+            default = default.value
+        rows.append((name, type_name(field.annotation), "" if default is None else str(default), field.description or ""))
+    return rows
+
+
+def type_name(annotation: Any) -> str:
+    """A short name of an option's type for tables and help."""
+    text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
+    if text and isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return "|".join(member.value for member in annotation)
+    if str(annotation) == str(Size):
+        return "int or h,w"
+    return text or str(annotation).replace("typing.", "").replace("NoneType", "None")
+
+
+def _is_internal(field: FieldInfo) -> bool:
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(cast("dict[str, Any]", extra).get("internal"))
+
+
+def _explain(error: ValidationError, where: str) -> SegkitError:
+    """The first complaint of pydantic as one line in the user's terms."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"][:1]) or where
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, SegkitError):
+        return cause
+    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input ").lower()
+    return OptionError.invalid(name, first.get("input"), problem)

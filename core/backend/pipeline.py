@@ -1,0 +1,184 @@
+"""Export: resolve the chain, check everything, convert in one child process, put the result in place whole.
+
+The only caller of `Backend.export`. What a user gave is validated before any work; intermediates live in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segkit.core.backend import metadata as meta
+from segkit.core.backend.base import Backend, Calibration, ExportJob
+from segkit.core.backend.capability import Feature
+from segkit.core.backend.format import installed_version
+from segkit.core.backend.metadata import Metadata, Seal
+from segkit.core.backend.options import ExportOptions, Precision
+from segkit.core.backend.placement import check_target, place
+from segkit.core.backend.registry import Registry
+from segkit.core.errors import ExportError, OptionError, PluginError
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What the pipeline must know of a model without opening it: names by class index, and the sizes of its head."""
+
+    names: Mapping[int, str]
+    stride: int = 32
+    channels: int = 3
+    coefficients: int = 32
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class Link:
+    """One conversion of a chain."""
+
+    backend: Backend
+    options: ExportOptions
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """Where the artefact is, its size in bytes (all files of a folder), the seconds it took, and its metadata."""
+
+    path: Path
+    size: int
+    seconds: float
+    metadata: Metadata
+
+
+def plan(registry: Registry, name: str, given: Mapping[str, Any], card: ModelCard, calibration: Calibration | None) -> list[Link]:
+    """The chain of conversions that leads to format `name`, source first, every option validated.
+
+    Raises:
+        UnknownFormatError, PluginError: there is no such format, or a plugin of the chain is broken.
+        OptionError, UnsupportedError: an option is refused.
+        MissingDependencyError: a package of some link is not installed.
+    """
+    backend = registry.get(name)
+    options = backend.format.parse_export_options(given)
+    if options.needs_calibration() and calibration is None:
+        raise OptionError(f"Export to {backend.format.name} in int8 needs pictures to calibrate with: give data=FOLDER.")
+    steps = [(backend, options)]
+    while backend.format.source:
+        upstream = registry.get(backend.format.source)
+        if any(upstream is known for known, _ in steps):
+            raise PluginError(backend.format.name, "its chain of source formats leads back to itself")
+        if upstream.format.export_options is None:
+            raise PluginError(backend.format.name, f"its source format '{upstream.format.name}' cannot be exported to")
+        options = upstream.format.export_options.model_validate(backend.source_options(options))
+        backend = upstream
+        steps.append((backend, options))
+    steps.reverse()
+    for backend, _ in steps:
+        backend.format.require(Feature.EXPORT)
+    return [Link(backend, options, _metadata(backend, options, card, calibration)) for backend, options in steps]
+
+
+def export(
+    registry: Registry,
+    links: list[Link],
+    model: Path,
+    target: Path,
+    *,
+    calibration: Calibration | None = None,
+    isolate: bool = True,
+    report: Callable[[str], None] = lambda text: None,
+) -> ExportResult:
+    """Run a planned chain on the weights in `model` and put the artefact at `target`.
+
+    Args:
+        registry: where the links came from; formats registered by hand are registered in the child process too.
+        links: from `plan()`.
+        model: weights on disk, as `segkit.core.model.load_network` reads them.
+        target: file or folder to make or replace, atomically.
+        calibration: pictures for int8.
+        isolate: convert in a child process, so that a crash of a toolchain is an ExportError.
+        report: called with a few words when a step begins.
+
+    Raises:
+        ExportError: a toolchain failed or crashed; `.log` holds what it printed.
+        OutputError: the target cannot be written. Whatever was there before is untouched.
+    """
+    from segkit.core.backend import worker
+
+    check_target(target)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="segkit-export-", ignore_cleanup_errors=True) as folder:
+        run = worker.run_isolated if isolate else worker.run_here
+        made = run(registry, links, model, Path(folder), target.name, calibration, report)
+        report("moving the result into place")
+        place(made, target)
+    size = sum(item.stat().st_size for item in [target, *target.rglob("*")] if item.is_file())
+    return ExportResult(target, size, time.perf_counter() - start, links[-1].metadata)
+
+
+def convert(
+    links: list[Link], model: Path, folder: Path, name: str, calibration: Calibration | None, report: Callable[[str], None]
+) -> Path:
+    """Run the exporters one after the other inside `folder`; the last artefact gets `name`. Called in the child process.
+
+    Raises:
+        ExportError: an exporter failed, wrote nothing, or its metadata does not read back as sealed.
+    """
+    upstream: Path | None = None
+    for number, link in enumerate(links):
+        fmt = link.backend.format
+        last = number == len(links) - 1
+        work = folder / f"{number}-{fmt.name}"
+        work.mkdir()
+        target = work / (name if last else fmt.artefact_name(model.stem, link.options))
+        report(f"converting to {fmt.title}")
+        needed = calibration if link.options.needs_calibration() else None
+        job = ExportJob(
+            model if upstream is None else None, upstream, target, link.options, link.metadata, needed, report=report
+        )
+        link.backend.export(job)
+        if not target.exists():
+            raise ExportError(fmt.name, f"the exporter ended without writing {target.name}")
+        if (read := link.backend.read_metadata(target)) != link.metadata:
+            raise ExportError(fmt.name, f"metadata does not read back as it was sealed ({_difference(link.metadata, read)})")
+        upstream = target
+    assert upstream is not None
+    return upstream
+
+
+def _metadata(backend: Backend, options: ExportOptions, card: ModelCard, calibration: Calibration | None) -> Metadata:
+    asked = options.features()
+    toolchain = {need.name: installed_version(need.name) for need in backend.format.requires}
+    toolchain["segkit"] = installed_version("segkit")
+    public = options.model_dump(mode="json", include=set(options.public_fields()))
+    return Metadata(
+        stride=card.stride,
+        batch=options.batch,
+        imgsz=options.imgsz,
+        names=dict(card.names),
+        channels=card.channels,
+        # The flags that readers of other tools look for, beside our own precision.
+        args=public | {"half": options.precision is Precision.FP16, "int8": options.precision is Precision.INT8},
+        description=card.description,
+        date=meta.now(),
+        segkit=Seal(
+            head=options.head_layout(),
+            precision=options.precision,
+            dynamic_batch=Feature.DYNAMIC_BATCH in asked,
+            dynamic_size=Feature.DYNAMIC_SIZE in asked,
+            coefficients=card.coefficients,
+            toolchain={name: version for name, version in toolchain.items() if version},
+            calibration=calibration.digest if calibration and options.needs_calibration() else None,
+        ),
+    )
+
+
+def _difference(sealed: Metadata, read: Metadata | None) -> str:
+    if read is None:
+        return "none found"
+    ours, theirs = sealed.to_plain(), read.to_plain()
+    key = next(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    return f"{key}: wrote {ours.get(key)!r}, read {theirs.get(key)!r}"[:300]

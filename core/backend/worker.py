@@ -1,0 +1,200 @@
+"""The child process that runs an export chain: `python -m segkit.core.backend.worker job.json`.
+
+A plain interpreter, not multiprocessing: notebooks and scripts need no main guard, and a crash or a symbol clash in a
+third-party toolchain ends the child, not the caller. The child dies with its parent: it watches its standard input, which the
+parent holds open. Its standard output carries events, one JSON document a line; all that toolchains print goes to the log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from segkit.core.errors import ExportError, SegkitError
+
+if TYPE_CHECKING:
+    from segkit.core.backend.base import Calibration
+    from segkit.core.backend.pipeline import Link
+    from segkit.core.backend.registry import Registry
+
+Report = Callable[[str], None]
+
+
+def run_here(
+    registry: Registry, links: list[Link], model: Path, folder: Path, name: str, calibration: Calibration | None, report: Report
+) -> Path:
+    """Convert in this process; an unexpected exception becomes an ExportError."""
+    from segkit.core.backend.pipeline import convert
+
+    try:
+        return convert(links, model, folder, name, calibration, report)
+    except SegkitError:
+        raise
+    except Exception as error:
+        raise ExportError(links[-1].backend.format.name, _words(error)) from error
+
+
+def run_isolated(
+    registry: Registry, links: list[Link], model: Path, folder: Path, name: str, calibration: Calibration | None, report: Report
+) -> Path:
+    """Convert in a child process.
+
+    Raises:
+        ExportError: the conversion failed, or the child died; `.log` holds all that was printed.
+    """
+    from segkit.core.backend.calibration import PictureCalibration
+
+    pixels = None
+    if calibration is not None:
+        pixels = folder / "calibration.npy"
+        if not isinstance(calibration, PictureCalibration):
+            raise TypeError("an isolated export needs a PictureCalibration: it travels to the child as a file")
+        calibration.save(pixels)
+    job = {
+        "registered": [[plugin.name, plugin.value] for plugin in registry.registered],
+        "sys_path": sys.path,
+        "model": str(model.resolve()),
+        "folder": str(folder),
+        "name": name,
+        "calibration": str(pixels) if pixels else None,
+        "links": [
+            {
+                "format": link.backend.format.name,
+                "options": link.options.model_dump(mode="json"),
+                "metadata": link.metadata.to_plain(),
+            }
+            for link in links
+        ],
+    }
+    job_file = folder / "job.json"
+    job_file.write_text(json.dumps(job), encoding="utf-8")
+    return _supervise(job_file, folder / "log.txt", links[-1].backend.format.name, report)
+
+
+def _supervise(job_file: Path, log_file: Path, format_name: str, report: Report) -> Path:
+    """Start the child, pass its events on, and turn every way of ending into a path or an ExportError."""
+    command = [sys.executable, "-P", "-m", "segkit.core.backend.worker", str(job_file)]
+    outcome: dict[str, Any] = {}
+    with log_file.open("wb") as log:
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+        )
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                event = json.loads(line)
+                if "report" in event:
+                    report(event["report"])
+                else:
+                    outcome = event
+            code = child.wait()
+        finally:  # Ctrl-C and errors alike: nothing of the child survives
+            _end(child)
+    text = log_file.read_text(encoding="utf-8", errors="replace")
+    if "made" in outcome and code == 0:
+        return Path(outcome["made"])
+    problem = outcome.get("error") or _cause_of_death(code, text)
+    raise ExportError(outcome.get("format", format_name), problem, text)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    for pipe in (child.stdin, child.stdout):
+        if pipe:
+            pipe.close()
+    if child.poll() is None:
+        if hasattr(os, "killpg"):
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.kill()
+        child.wait()
+
+
+def _cause_of_death(code: int, log: str) -> str:
+    lines = [line for line in log.splitlines() if line.strip()]
+    last = f"; it last printed: {lines[-1].strip()[:200]}" if lines else ""
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return f"the converter crashed with {name}{last}"
+    return f"the converter ended with code {code}{last}"
+
+
+def _words(error: BaseException) -> str:
+    first = (str(error).strip().splitlines() or [""])[0][:300]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def main(job_file: str) -> int:
+    """Body of the child: read the job, convert, report one outcome."""
+    events = _claim_stdout()
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
+    sys.path[:] = job["sys_path"]
+    format_name = job["links"][-1]["format"]
+
+    def emit(**event: str) -> None:
+        events.write(json.dumps(event) + "\n")
+        events.flush()
+
+    try:
+        emit(made=str(_convert(job, lambda text: emit(report=text))))
+    except ExportError as error:
+        emit(error=error.problem, format=error.format_name)
+    except SegkitError as error:
+        emit(error=str(error), format=format_name)
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        emit(error=_words(error), format=format_name)
+    return 0
+
+
+def _convert(job: dict[str, Any], report: Report) -> Path:
+    from segkit.core.backend.calibration import PictureCalibration
+    from segkit.core.backend.metadata import Metadata
+    from segkit.core.backend.pipeline import Link, convert
+    from segkit.core.backend.registry import default_registry
+
+    registry = default_registry()
+    for name, module in job["registered"]:
+        registry.register(name, module)
+    links = []
+    for item in job["links"]:
+        backend = registry.get(item["format"])
+        assert backend.format.export_options is not None
+        options = backend.format.export_options.model_validate(item["options"])
+        links.append(Link(backend, options, Metadata.model_validate(item["metadata"])))
+    pixels = job["calibration"]
+    calibration = PictureCalibration.open(Path(pixels), links[-1].options.batch) if pixels else None
+    return convert(links, Path(job["model"]), Path(job["folder"]), job["name"], calibration, report)
+
+
+def _claim_stdout() -> IO[str]:
+    """Keep the real standard output for events; whatever prints from now on, C libraries included, prints to the log."""
+    sys.stdout.flush()
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return events
+
+
+def _die_with_parent() -> None:
+    # Returns when the parent is gone, however it went. Not sys.stdin: its lock would be held at a normal exit.
+    while os.read(0, 1):
+        pass
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

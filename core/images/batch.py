@@ -1,0 +1,108 @@
+"""The network's input, made once: the same pixels for every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.core.images.geometry import PAD_VALUE, Letterbox, Size
+
+Picture = NDArray[np.uint8]
+"""A picture as OpenCV holds it: (height, width, 3), BGR, uint8."""
+
+
+class ImageBatch:
+    """Letterboxed pictures of one size with their geometry.
+
+    A predictor takes whichever view suits its runtime; both are lazy, made at most once, and must not be written to:
+
+    - `u8_nhwc`: (B, H, W, 3) uint8, RGB;
+    - `f32_nchw`: (B, 3, H, W) float32, RGB, 0..1, C-contiguous.
+    """
+
+    def __init__(self, pictures: Sequence[Picture], size: Size, *, minimal: bool = False) -> None:
+        """Letterbox `pictures` into `size` (height, width).
+
+        With `minimal` and pictures of one shape, the input shrinks to the least multiples of the stride that hold them;
+        pictures of several shapes always share the full `size`.
+        """
+        if not pictures:
+            raise ValueError("an ImageBatch needs at least one picture")
+        minimal = minimal and len({picture.shape[:2] for picture in pictures}) == 1
+        self._pictures: Sequence[Picture] | None = pictures
+        self.geometry = tuple(
+            Letterbox.fit((picture.shape[0], picture.shape[1]), size, minimal=minimal) for picture in pictures
+        )
+
+    @classmethod
+    def from_u8(cls, u8_nhwc: NDArray[np.uint8], geometry: Sequence[Letterbox] | None = None) -> ImageBatch:
+        """Pictures that are network input already: (B, H, W, 3) uint8 RGB, used as they are."""
+        batch = cls.__new__(cls)
+        batch._pictures = None
+        batch.geometry = _geometry_of(u8_nhwc.shape[0], u8_nhwc.shape[1:3], geometry)
+        batch.__dict__["u8_nhwc"] = u8_nhwc
+        return batch
+
+    @classmethod
+    def from_f32(cls, f32_nchw: NDArray[np.float32], geometry: Sequence[Letterbox] | None = None) -> ImageBatch:
+        """Pictures that are network input already: (B, 3, H, W) float32 RGB 0..1, used as they are."""
+        batch = cls.__new__(cls)
+        batch._pictures = None
+        batch.geometry = _geometry_of(f32_nchw.shape[0], f32_nchw.shape[2:4], geometry)
+        batch.__dict__["f32_nchw"] = np.ascontiguousarray(f32_nchw, np.float32)
+        return batch
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.geometry)
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of the network's input."""
+        return self.geometry[0].target
+
+    @cached_property
+    def u8_nhwc(self) -> NDArray[np.uint8]:
+        """(B, H, W, 3) uint8 RGB, letterboxed with bilinear resizing."""
+        if self._pictures is None:  # made from floats: the only lossy road, and only for runtimes that take bytes
+            rounded = np.rint(np.clip(self.f32_nchw, 0, 1) * 255).astype(np.uint8)
+            return np.ascontiguousarray(rounded.transpose(0, 2, 3, 1))
+        out = np.empty((len(self), *self.size, 3), np.uint8)
+        for canvas, picture, box in zip(out, self._pictures, self.geometry, strict=True):
+            _letterbox_rgb(picture, box, canvas)
+        return out
+
+    @cached_property
+    def f32_nchw(self) -> NDArray[np.float32]:
+        """(B, 3, H, W) float32 RGB 0..1."""
+        out = np.empty((len(self), 3, *self.size), np.float32)
+        for planes, picture in zip(out, self.u8_nhwc, strict=True):
+            for plane, channel in zip(planes, cv2.split(picture), strict=True):
+                # One division per element, as in training: x * (1 / 255) would differ in the last bit.
+                np.divide(channel, np.float32(255), out=plane, dtype=np.float32)
+        return out
+
+
+def _letterbox_rgb(picture: Picture, box: Letterbox, canvas: NDArray[np.uint8]) -> None:
+    """Resize `picture` (BGR) into its place on `canvas` (RGB) and paint the border."""
+    height, width = box.resized
+    if (height, width) != picture.shape[:2]:
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+    inside = canvas[box.top : box.top + height, box.left : box.left + width]
+    inside[...] = picture[..., ::-1]
+    canvas[: box.top] = PAD_VALUE
+    canvas[box.top + height :] = PAD_VALUE
+    canvas[:, : box.left] = PAD_VALUE
+    canvas[:, box.left + width :] = PAD_VALUE
+
+
+def _geometry_of(count: int, size: Any, geometry: Sequence[Letterbox] | None) -> tuple[Letterbox, ...]:
+    given = tuple(geometry) if geometry is not None else (Letterbox.identity((int(size[0]), int(size[1]))),) * count
+    if len(given) != count:
+        raise ValueError(f"{count} pictures but {len(given)} geometries")
+    return given

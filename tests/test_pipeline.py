@@ -1,0 +1,358 @@
+"""Export as a user relies on it: refused early or done whole, whatever a toolchain does."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segkit.core.backend import placement
+from segkit.core.backend.calibration import PictureCalibration
+from segkit.core.backend.pipeline import ModelCard, export, plan
+from segkit.core.backend.registry import Registry
+from segkit.core.errors import (
+    ExportError,
+    MissingDependencyError,
+    OptionError,
+    OutputError,
+    PluginError,
+    SegkitError,
+    UnsupportedError,
+)
+
+FAKES = Path(__file__).parent / "fakes"
+CARD = ModelCard(names={0: "cat", 1: "कुत्ता"})
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    monkeypatch.syspath_prepend(str(FAKES))
+    import fake_formats
+
+    registry = Registry()
+    for name in fake_formats.NAMES:
+        registry.register(name, "fake_formats")
+    return registry
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "best.weights"
+    path.write_bytes(b"weights")
+    return path
+
+
+@pytest.fixture
+def run(registry, weights, tmp_path):
+    """Export the fake weights; give (result path, reports)."""
+
+    def run(name, options=None, calibration=None, isolate=True, target=None):
+        links = plan(registry, name, options or {}, CARD, calibration)
+        target = target or tmp_path / "out" / links[-1].backend.format.artefact_name("best", links[-1].options)
+        reports: list[str] = []
+        export(registry, links, weights, target, calibration=calibration, isolate=isolate, report=reports.append)
+        return target, reports
+
+    return run
+
+
+@pytest.fixture
+def pictures():
+    pixels = np.random.default_rng(0).integers(0, 255, (5, 48, 64, 3), np.uint8)
+    return PictureCalibration.of_pictures(list(pixels), (64, 64), batch=2)
+
+
+@pytest.mark.parametrize("isolate", [True, False], ids=["child", "in-place"])
+def test_a_folder_artefact_arrives_whole_and_its_metadata_reads_back(run, registry, isolate):
+    path, reports = run("blob", {"imgsz": 64, "dynamic": True}, isolate=isolate)
+    assert path.name == "best_blob_model"
+    assert sorted(item.name for item in path.iterdir()) == ["meta.json", "weights.bin"]
+    read = registry.get("blob").read_metadata(path)
+    assert read.names == {0: "cat", 1: "कुत्ता"}
+    assert read.imgsz == (64, 64)
+    assert read.segkit.dynamic_batch
+    assert read.segkit.dynamic_size
+    assert reports == ["converting to Blob", "dawdling", "moving the result into place"]
+
+
+def test_a_chain_hands_calibration_and_head_layout_through_and_leaves_no_intermediates(run, pictures):
+    path, _ = run("tiny", {"imgsz": 64, "batch": 2, "int8": True}, pictures)
+    assert [item.name for item in path.parent.iterdir()] == ["best_int8.tiny"]
+    record = json.loads(path.read_text())
+    assert record["calibrated_with"] == [[2, 64, 64, 3], [2, 64, 64, 3]]
+    assert record["upstream_head"] == {"outputs": "split", "boxes": "unit", "nms": False}
+    assert record["metadata"]["segkit"]["calibration"] == record["digest"] == pictures.digest
+    assert record["metadata"]["segkit"]["head"]["boxes"] == "unit"
+    assert record["metadata"]["args"]["int8"] is True
+
+
+def test_the_chain_without_int8_asks_for_the_usual_head_and_no_pictures(run):
+    path, _ = run("tiny", {"half": True})
+    record = json.loads(path.read_text())
+    assert path.name == "best.tiny"
+    assert record["upstream_head"]["outputs"] == "joined"
+    assert record["digest"] is None
+    assert record["metadata"]["segkit"]["precision"] == "fp16"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kind", "words"),
+    [
+        ("blob", {"dynmic": True}, OptionError, r"Unknown option 'dynmic' .*Did you mean 'dynamic'\?.*Accepted: batch, dyn"),
+        ("blob", {"imgsz": 0}, OptionError, "imgsz=0 .*at least 1"),
+        ("blob", {"imgsz": -64}, OptionError, "at least 1"),
+        ("blob", {"imgsz": "wide"}, OptionError, "imgsz='wide'"),
+        ("blob", {"batch": 0}, OptionError, "batch=0 .*greater than or equal to 1|greater than 0"),
+        ("blob", {"dynamic": "perhaps"}, OptionError, "dynamic='perhaps'"),
+        ("blob", {"unit_boxes": True}, OptionError, "Unknown option 'unit_boxes'"),
+        ("tiny", {"dynamic": True}, UnsupportedError, r"'tiny' does not support dynamic batch \(not-implemented\)"),
+        ("blob", {"half": True}, UnsupportedError, "'blob' does not support half"),
+        ("blob", {"precision": "fp16"}, UnsupportedError, "'blob' does not support half"),
+        ("tiny", {"half": True, "int8": True}, OptionError, "exclude each other"),
+        ("tiny", {"half": True, "precision": "fp32"}, OptionError, "contradict"),
+        ("tiny", {"int8": True}, OptionError, "int8 needs pictures.*data="),
+        ("needy", {}, MissingDependencyError, r'Run: pip install "no-such-package>=3"'),
+        ("loop", {}, PluginError, "leads back to itself"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line_before_any_work(registry, name, options, kind, words):
+    with pytest.raises(kind, match=words) as caught:
+        plan(registry, name, options, CARD, None)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_flag_that_is_off_asks_for_nothing(registry):
+    links = plan(registry, "tiny", {"dynamic": False, "nms": "false", "half": False}, CARD, None)
+    assert [link.backend.format.name for link in links] == ["blob", "tiny"]
+
+
+def test_a_segfault_of_a_converter_is_an_error_with_its_log(run, tmp_path):
+    with pytest.raises(ExportError, match=r"crash failed: the converter crashed with SIGSEGV; it last printed") as caught:
+        run("crash")
+    assert "loading the converter" in caught.value.log
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("isolate", [True, False], ids=["child", "in-place"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("raise", "KeyError: 'an op nobody knows'"),
+        ("refuse", r"Export to refuse failed: op aten\.magic of layer 7 has no counterpart\."),
+        ("lazy", r"ended without writing best\.lazy"),
+        ("forget", "metadata does not read back as it was sealed .names: wrote"),
+    ],
+)
+def test_a_failing_exporter_is_one_line_and_leaves_nothing(run, tmp_path, name, words, isolate):
+    with pytest.raises(ExportError, match=words) as caught:
+        run(name, isolate=isolate)
+    assert "\n" not in str(caught.value)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_toolchain_chatter_stays_out_of_the_users_terminal(run, capfd):
+    run("blob")
+    assert "hello" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("name", ["blob", "serial"])
+def test_an_old_artefact_is_replaced_whole(run, name):
+    path, _ = run(name)
+    if path.is_dir():
+        (path / "stale.txt").write_text("from an older version")
+    run(name, {"imgsz": 96})
+    assert not (path / "stale.txt").exists()
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+def test_a_folder_in_the_way_of_a_file_is_not_removed(run, tmp_path):
+    target = tmp_path / "precious"
+    target.mkdir()
+    (target / "thesis.txt").write_text("x")
+    with pytest.raises(OutputError, match="a folder of that name is in the way"):
+        run("serial", target=target)
+    assert (target / "thesis.txt").exists()
+
+
+def test_a_full_disk_leaves_the_old_artefact(run, monkeypatch):
+    path, _ = run("serial")
+    before = path.read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(placement, "_bring", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        run("serial", {"imgsz": 96})
+    assert path.read_bytes() == before
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+def test_a_read_only_target_is_refused_before_any_work(run, tmp_path, monkeypatch):
+    def refuse(self, *args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(OutputError, match="read-only; choose another folder"):
+        run("crash")
+
+
+def test_across_file_systems_the_artefact_is_copied_then_renamed(run, monkeypatch):
+    real = Path.rename
+
+    def rename(self, target):
+        if "segkit-export-" in str(self):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    path, _ = run("blob")
+    assert (path / "meta.json").exists()
+    path, _ = run("blob", {"imgsz": 96})
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+def test_where_names_cannot_be_exchanged_a_folder_is_put_aside_first(run, monkeypatch):
+    monkeypatch.setattr(placement, "_exchange", lambda one, other: False)
+    run("blob")
+    path, _ = run("blob", {"imgsz": 96})
+    assert json.loads((path / "meta.json").read_text())["imgsz"] == [96, 96]
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {fakes!r})
+from pathlib import Path
+from segkit.core.backend.pipeline import ModelCard, export, plan
+from segkit.core.backend.registry import Registry
+registry = Registry()
+for name in ("blob",):
+    registry.register(name, "fake_formats")
+links = plan(registry, "blob", {{"imgsz": 96, "sleep": {sleep}}}, ModelCard(names={{0: "cat"}}), None)
+print("ready", flush=True)
+export(registry, links, Path({weights!r}), Path({target!r}), report=lambda text: print(text, flush=True))
+"""
+
+
+def start(weights, target, sleep):
+    code = SCRIPT.format(fakes=str(FAKES), sleep=sleep, weights=str(weights), target=str(target))
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+
+def children_of(pid: int) -> set[int]:
+    import psutil
+
+    return {child.pid for child in psutil.Process(pid).children(recursive=True)}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_killed_at_any_moment_an_export_leaves_the_old_artefact_and_no_child(run, weights):
+    import psutil
+
+    path, _ = run("blob")
+    before = (path / "meta.json").read_bytes()
+    process = start(weights, path, sleep=30)
+    for line in process.stdout:
+        if line.startswith("dawdling"):
+            break
+    children = children_of(process.pid)
+    assert children
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert (path / "meta.json").read_bytes() == before
+    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in children if psutil.pid_exists(pid)], timeout=10)
+    assert not alive, "the child outlived its parent"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_an_interrupt_during_export_stops_the_child_and_leaves_nothing(weights, tmp_path):
+    import psutil
+
+    target = tmp_path / "out" / "best_blob_model"
+    process = start(weights, target, sleep=30)
+    for line in process.stdout:
+        if line.startswith("dawdling"):
+            break
+    children = children_of(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) != 0
+    process.stdout.close()
+    assert list(target.parent.iterdir()) == []
+    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in children)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_placing_can_be_killed_anywhere(tmp_path, kind):
+    """A process replaces an artefact over and over and is killed; the artefact is whole, old or new, and later swept clean."""
+    target = tmp_path / "artefact"
+    code = f"""
+import itertools, sys
+from pathlib import Path
+from segkit.core.backend.placement import place
+target = Path({str(target)!r})
+made = target.with_name("made")
+for number in itertools.count():
+    if {kind!r} == "folder":
+        made.mkdir()
+        for part in "ab":
+            (made / part).write_text(str(number) * 1000)
+    else:
+        made.write_text(str(number % 10) * 2000)
+    place(made, target)
+    if number == 20:
+        print("going", flush=True)
+"""
+    for delay in (0.0, 0.003, 0.011):
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "going\n"
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        if kind == "folder":
+            assert (target / "a").read_text() == (target / "b").read_text() != ""
+        else:
+            assert len(set(target.read_text())) == 1
+            assert len(target.read_text()) == 2000
+        for left in tmp_path.glob("made"):
+            placement._remove(left)
+    made = tmp_path / "made"
+    made.mkdir() if kind == "folder" else made.write_text("x")
+    placement.place(made, target)
+    assert [item.name for item in tmp_path.iterdir()] == ["artefact"]
+
+
+def test_exports_run_at_the_same_time_from_threads(run):
+    errors: list[SegkitError] = []
+
+    def job(size):
+        try:
+            run("blob", {"imgsz": size})
+        except SegkitError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=job, args=(size,)) for size in (64, 96)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
+def test_the_pid_of_a_dead_process_is_not_alive():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    assert not placement._alive(process.pid)
+    assert placement._alive(os.getpid())
