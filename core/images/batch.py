@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -23,7 +24,11 @@ class ImageBatch:
 
     - `u8_nhwc`: (B, H, W, 3) uint8, RGB;
     - `f32_nchw`: (B, 3, H, W) float32, RGB, 0..1, C-contiguous.
+
+    `seconds` is the time spent on making them so far: a session reports it as preprocessing, whoever asked.
     """
+
+    seconds: float
 
     def __init__(self, pictures: Sequence[Picture], size: Size, *, minimal: bool = False) -> None:
         """Letterbox `pictures` into `size` (height, width).
@@ -35,6 +40,7 @@ class ImageBatch:
             raise ValueError("an ImageBatch needs at least one picture")
         minimal = minimal and len({picture.shape[:2] for picture in pictures}) == 1
         self._pictures: Sequence[Picture] | None = pictures
+        self.seconds = 0.0
         self.geometry = tuple(
             Letterbox.fit((picture.shape[0], picture.shape[1]), size, minimal=minimal) for picture in pictures
         )
@@ -44,6 +50,7 @@ class ImageBatch:
         """Pictures that are network input already: (B, H, W, 3) uint8 RGB, used as they are."""
         batch = cls.__new__(cls)
         batch._pictures = None
+        batch.seconds = 0.0
         batch.geometry = _geometry_of(u8_nhwc.shape[0], u8_nhwc.shape[1:3], geometry)
         batch.__dict__["u8_nhwc"] = u8_nhwc
         return batch
@@ -53,6 +60,7 @@ class ImageBatch:
         """Pictures that are network input already: (B, 3, H, W) float32 RGB 0..1, used as they are."""
         batch = cls.__new__(cls)
         batch._pictures = None
+        batch.seconds = 0.0
         batch.geometry = _geometry_of(f32_nchw.shape[0], f32_nchw.shape[2:4], geometry)
         batch.__dict__["f32_nchw"] = np.ascontiguousarray(f32_nchw, np.float32)
         return batch
@@ -72,19 +80,24 @@ class ImageBatch:
         if self._pictures is None:  # made from floats: the only lossy road, and only for runtimes that take bytes
             rounded = np.rint(np.clip(self.f32_nchw, 0, 1) * 255).astype(np.uint8)
             return np.ascontiguousarray(rounded.transpose(0, 2, 3, 1))
+        start = time.perf_counter()
         out = np.empty((len(self), *self.size, 3), np.uint8)
         for canvas, picture, box in zip(out, self._pictures, self.geometry, strict=True):
             _letterbox_rgb(picture, box, canvas)
+        self.seconds += time.perf_counter() - start
         return out
 
     @cached_property
     def f32_nchw(self) -> NDArray[np.float32]:
         """(B, 3, H, W) float32 RGB 0..1."""
+        pictures = self.u8_nhwc
+        start = time.perf_counter()
         out = np.empty((len(self), 3, *self.size), np.float32)
-        for planes, picture in zip(out, self.u8_nhwc, strict=True):
+        for planes, picture in zip(out, pictures, strict=True):
             for plane, channel in zip(planes, cv2.split(picture), strict=True):
                 # One division per element, as in training: x * (1 / 255) would differ in the last bit.
                 np.divide(channel, np.float32(255), out=plane, dtype=np.float32)
+        self.seconds += time.perf_counter() - start
         return out
 
 

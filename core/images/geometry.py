@@ -58,7 +58,8 @@ def parse_imgsz(value: object) -> Size:
 class Letterbox:
     """A picture scaled with one gain, centred in a target and framed with grey.
 
-    All sizes are (height, width). `resized` is the picture inside the target; `top` and `left` are the border in whole pixels.
+    All sizes are (height, width). `resized` is the picture inside the target; `top` and `left` are the border in
+    whole pixels.
     """
 
     source: Size
