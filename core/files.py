@@ -37,7 +37,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         OutputError: the file cannot be written; what was there before is untouched.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    if path.is_symlink():  # written through, as an ordinary write would
+        path = path.resolve()
+    partial = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
