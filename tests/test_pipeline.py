@@ -107,7 +107,12 @@ def test_the_chain_without_int8_asks_for_the_usual_head_and_no_pictures(run):
 @pytest.mark.parametrize(
     ("name", "options", "kind", "words"),
     [
-        ("blob", {"dynmic": True}, OptionError, r"Unknown option 'dynmic' .*Did you mean 'dynamic'\?.*Accepted: batch, dyn"),
+        (
+            "blob",
+            {"dynmic": True},
+            OptionError,
+            r"Unknown option 'dynmic' .*Did you mean 'dynamic'\?.*Accepted: batch, dyn",
+        ),
         ("blob", {"imgsz": 0}, OptionError, "imgsz=0 .*at least 1"),
         ("blob", {"imgsz": -64}, OptionError, "at least 1"),
         ("blob", {"imgsz": "wide"}, OptionError, "imgsz='wide'"),
@@ -136,7 +141,9 @@ def test_a_flag_that_is_off_asks_for_nothing(registry):
 
 
 def test_a_segfault_of_a_converter_is_an_error_with_its_log(run, tmp_path):
-    with pytest.raises(ExportError, match=r"crash failed: the converter crashed with SIGSEGV; it last printed") as caught:
+    with pytest.raises(
+        ExportError, match=r"crash failed: the converter crashed with SIGSEGV; it last printed"
+    ) as caught:
         run("crash")
     assert "loading the converter" in caught.value.log
     assert list((tmp_path / "out").iterdir()) == []
@@ -295,7 +302,8 @@ def test_an_interrupt_during_export_stops_the_child_and_leaves_nothing(weights, 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_placing_can_be_killed_anywhere(tmp_path, kind):
-    """A process replaces an artefact over and over and is killed; the artefact is whole, old or new, and later swept clean."""
+    """A process replaces an artefact over and over and is killed; the artefact is whole, old or new, and later swept
+    clean."""
     target = tmp_path / "artefact"
     code = f"""
 import itertools, sys

@@ -1,6 +1,7 @@
 """The contract between segkit and its plugins, and the machinery that runs them.
 
-Plugin authors import from here; everything in `__all__` is public. numpy, pydantic and pluggy only: never torch, never a runtime.
+Plugin authors import from here; everything in `__all__` is public. numpy, pydantic and pluggy only: never torch,
+never a runtime.
 """
 
 from segkit.core.backend.base import Anchors, Backend, Calibration, ExportJob, Match, Predictor, Selected

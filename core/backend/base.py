@@ -67,7 +67,8 @@ class Selected:
 class Predictor(ABC):
     """Maps a batch of network input to raw tensors, and nothing else.
 
-    Layout, dtype and quantisation of the file stay inside. Reading, letterboxing, decoding, NMS and masks happen once, in core.
+    Layout, dtype and quantisation of the file stay inside. Reading, letterboxing, decoding, NMS and masks happen
+    once, in core.
     """
 
     @abstractmethod
@@ -88,7 +89,9 @@ class Predictor(ABC):
         """The predictor itself."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close it."""
         self.close()
 
@@ -113,7 +116,8 @@ class ExportJob:
     """What an exporter gets. It writes `target` (a file or a folder in a temporary place) and nothing else.
 
     Attributes:
-        model: the weights on disk, to be captured with `segkit.core.graph.capture(job.model, …)`; None when `upstream` is set.
+        model: the weights on disk, to be captured with `segkit.core.graph.capture(job.model, …)`; None when
+            `upstream` is set.
         upstream: artefact of the source format, for formats that start from another one.
         target: where to write.
         options: validated options of this format.
@@ -173,7 +177,8 @@ class Backend(ABC):
 
     @abstractmethod
     def read_metadata(self, path: Path) -> Metadata | None:
-        """What the artefact says about itself, None when it carries nothing; cheap, without loading the runtime if possible.
+        """What the artefact says about itself, None when it carries nothing; cheap, without loading the runtime if
+        possible.
 
         Raises:
             ModelFileError: the file is damaged, or not of this format.

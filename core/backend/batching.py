@@ -16,7 +16,8 @@ def run_in_chunks(
 ) -> list[NDArray[Any]]:
     """Outputs for all of `images` from a network that takes exactly `size` of them at a time.
 
-    A last short chunk is filled up with zeros, whose outputs are cut off. Nothing is copied when `images` is one full chunk.
+    A last short chunk is filled up with zeros, whose outputs are cut off. Nothing is copied when `images` is one full
+    chunk.
 
     Args:
         images: (B, ...) network input.

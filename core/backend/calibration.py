@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from segkit.core.backend.base import Calibration
+from segkit.core.errors import OptionError
 from segkit.core.images import ImageBatch, Picture, Size
 
 
@@ -25,13 +25,20 @@ class PictureCalibration(Calibration):
         self.batch = batch
         digest = hashlib.sha256(repr(pixels.shape).encode())
         for picture in pixels:
-            digest.update(np.ascontiguousarray(picture))
+            digest.update(np.ascontiguousarray(picture).data)
         self.digest = digest.hexdigest()
 
     @classmethod
     def of_pictures(cls, pictures: Iterable[Picture], size: Size, batch: int = 1) -> PictureCalibration:
-        """Letterbox pictures (BGR) into `size` as prediction does."""
-        return cls(np.concatenate([ImageBatch([picture], size).u8_nhwc for picture in pictures]), batch)
+        """Letterbox pictures (BGR) into `size` as prediction does.
+
+        Raises:
+            OptionError: there is none.
+        """
+        made = [ImageBatch([picture], size).u8_nhwc for picture in pictures]
+        if not made:
+            raise OptionError("No picture to calibrate with could be read: give data=FOLDER with readable pictures.")
+        return cls(np.concatenate(made), batch)
 
     @classmethod
     def open(cls, path: Path, batch: int) -> PictureCalibration:
@@ -40,9 +47,7 @@ class PictureCalibration(Calibration):
 
     def save(self, path: Path) -> None:
         """Write the pixels to a `.npy` file."""
-        out = open_memmap(path, mode="w+", dtype=np.uint8, shape=self.pixels.shape)
-        out[...] = self.pixels
-        out.flush()
+        np.save(path, self.pixels, allow_pickle=False)
 
     def __iter__(self) -> Iterator[ImageBatch]:
         """Batches of `batch` pictures, repeating the first ones when there are fewer than one batch."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
 from segkit.core.backend.capability import FULL, Feature, Support
 from segkit.core.backend.options import (
@@ -19,6 +19,8 @@ from segkit.core.backend.options import (
     validate,
 )
 from segkit.core.errors import MissingDependencyError, PluginError, UnsupportedError
+
+T = TypeVar("T", bound=Options)
 
 
 class Concurrency(StrEnum):
@@ -46,9 +48,11 @@ class Requirement:
     @property
     def name(self) -> str:
         """The distribution's bare name."""
-        return self.distribution.split("[")[0].rstrip("0123456789.*,<>=!~ ") if any(
-            c in self.distribution for c in "<>=!~["
-        ) else self.distribution
+        return (
+            self.distribution.split("[")[0].rstrip("0123456789.*,<>=!~ ")
+            if any(c in self.distribution for c in "<>=!~[")
+            else self.distribution
+        )
 
     def installed(self) -> bool:
         """Whether it, or an alternative, is installed (looked up without importing it)."""
@@ -74,6 +78,7 @@ class Format:
         support: every Feature, full or a gap with a reason.
         export_options: None for a format that is not exported to.
         source: name of the format whose artefact the exporter starts from; None: from the captured model.
+        holds_weights: the file is the trainable model itself, so an export can start from it.
         suffixes: endings by which a file of this format is usually known, longest wins; content beats suffix.
     """
 
@@ -88,6 +93,7 @@ class Format:
     suffixes: tuple[str, ...] = ()
     requires: tuple[Requirement, ...] = ()
     concurrency: Concurrency = Concurrency.PARALLEL
+    holds_weights: bool = False
 
     def artefact_name(self, stem: str, options: ExportOptions) -> str:
         """Name of the artefact made from `stem` with these options, e.g. "best_int8_openvino_model"."""
@@ -127,9 +133,10 @@ class Format:
         """Validated load options; raises as `parse_export_options`."""
         return self._parse(self.load_options, given, f"running {self.name}")
 
-    def _parse(self, model: type[Any], given: Mapping[str, Any], where: str) -> Any:
+    def _parse(self, model: type[T], given: Mapping[str, Any], where: str) -> T:
         accepted = accepted_names(model)
-        # An option this format lacks because of a declared gap is answered with the gap's reason; "off" asks for nothing.
+        # An option this format lacks because of a declared gap is answered with the gap's reason; "off" asks for
+        # nothing.
         lacking = {name: FLAGS[name] for name in given if name in FLAGS and name not in accepted}
         for name, feature in lacking.items():
             gap = self.support.gap(feature)

@@ -1,7 +1,7 @@
 """What every artefact says about itself, in the carrier native to its format.
 
-The outer keys are those that readers in this field know; segkit's own facts are in the `segkit` block. Values are stored
-typed (JSON, YAML) or as Python-literal strings, whichever the carrier allows; both are read, never with eval.
+The outer keys are those that readers in this field know; segkit's own facts are in the `segkit` block. Values are
+stored typed (JSON, YAML) or as Python-literal strings, whichever the carrier allows; both are read, never with eval.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Seal(BaseModel):
 class Metadata(BaseModel):
     """Facts that travel with an artefact.
 
-    `names` maps class index to name; `imgsz` is (height, width); `args` are the export arguments; `segkit` is None in files of
-    other tools.
+    `names` maps class index to name; `imgsz` is (height, width); `args` are the export arguments; `segkit` is None in
+    files of other tools.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -77,12 +77,26 @@ class Metadata(BaseModel):
     date: str | None = None
     segkit: Seal | None = None
 
+    @property
+    def dynamic_size(self) -> bool:
+        """Whether inputs of other sizes than `imgsz` are accepted. Files of other tools say so in their export
+        arguments.
+        """
+        return self.segkit.dynamic_size if self.segkit else bool(self.args.get("dynamic"))
+
+    @property
+    def dynamic_batch(self) -> bool:
+        """Whether other batches than `batch` are accepted."""
+        return self.segkit.dynamic_batch if self.segkit else bool(self.args.get("dynamic"))
+
     def to_plain(self) -> dict[str, Any]:
         """Typed values for JSON or YAML carriers."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def to_text(self) -> dict[str, str]:
-        """One string a key, as carriers of string pairs hold it: Python's `str()` of the value, JSON for the segkit block."""
+        """One string a key, as carriers of string pairs hold it: Python's `str()` of the value, JSON for the segkit
+        block.
+        """
         plain = self.to_plain()
         plain["names"] = self.names
         block = plain.pop("segkit", None)

@@ -3,14 +3,15 @@
 Help texts, validation, `segkit formats NAME` and the documentation are generated from these models. A field that
 switches a Feature on is annotated with it, so that options and declared support cannot disagree:
 
-    dynamic: Annotated[bool, Switches({True: (Feature.DYNAMIC_BATCH, Feature.DYNAMIC_SIZE)})] = Field(False, description="…")
+    dynamic: Annotated[bool, Switches({True: (Feature.DYNAMIC_BATCH, Feature.DYNAMIC_SIZE)})] = Field(False,
+    description="…")
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -124,7 +125,9 @@ class ExportOptions(Options):
 class LoadOptions(Options):
     """What every predictor understands when it loads a file."""
 
-    device: Device = Field(default="cpu", description="where to run: cpu, cuda, cuda:1, mps, … as far as the runtime knows")
+    device: Device = Field(
+        default="cpu", description="where to run: cpu, cuda, cuda:1, mps, … as far as the runtime knows"
+    )
     precision: Annotated[Precision, Switches({Precision.FP16: Feature.HALF})] = Field(
         default=Precision.FP32, description="fp32 or fp16, for formats that decide it at load time"
     )
@@ -205,18 +208,28 @@ def describe(model: type[Options]) -> list[tuple[str, str, str, str]]:
         default = field.get_default(call_default_factory=True)
         if isinstance(default, StrEnum):
             default = default.value
-        rows.append((name, type_name(field.annotation), "" if default is None else str(default), field.description or ""))
+        rows.append((name, type_name(field.annotation), _as_typed(default), field.description or ""))
     return rows
 
 
 def type_name(annotation: Any) -> str:
-    """A short name of an option's type for tables and help."""
-    text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
-    if text and isinstance(annotation, type) and issubclass(annotation, StrEnum):
-        return "|".join(member.value for member in annotation)
+    """A short name of an option's type for tables and help; that None is allowed goes without saying."""
+    if get_origin(annotation) is Annotated:
+        return type_name(get_args(annotation)[0])
+    if type(None) in (parts := get_args(annotation)):
+        return " or ".join(type_name(part) for part in parts if part is not type(None))
     if str(annotation) == str(Size):
         return "int or h,w"
-    return text or str(annotation).replace("typing.", "").replace("NoneType", "None")
+    if parts or not isinstance(annotation, type):
+        return str(annotation).replace("typing.", "")
+    return "|".join(member.value for member in annotation) if issubclass(annotation, StrEnum) else annotation.__name__
+
+
+def _as_typed(default: Any) -> str:
+    """A default as a user would type it: "640" for (640, 640), nothing for None."""
+    if isinstance(default, tuple):
+        return ",".join(map(str, default if len(set(default)) > 1 else default[:1]))
+    return "" if default is None else str(default)
 
 
 def _is_internal(field: FieldInfo) -> bool:

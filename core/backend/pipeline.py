@@ -1,6 +1,7 @@
 """Export: resolve the chain, check everything, convert in one child process, put the result in place whole.
 
-The only caller of `Backend.export`. What a user gave is validated before any work; intermediates live in a temporary folder.
+The only caller of `Backend.export`. What a user gave is validated before any work; intermediates live in a temporary
+folder.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from segkit.core.backend import metadata as meta
-from segkit.core.backend.base import Backend, Calibration, ExportJob
+from segkit.core.backend import worker
+from segkit.core.backend.base import Backend, Calibration
 from segkit.core.backend.capability import Feature
+from segkit.core.backend.chain import Link
 from segkit.core.backend.format import installed_version
 from segkit.core.backend.metadata import Metadata, Seal
 from segkit.core.backend.options import ExportOptions, Precision
 from segkit.core.backend.placement import check_target, place
 from segkit.core.backend.registry import Registry
-from segkit.core.errors import ExportError, OptionError, PluginError
+from segkit.core.errors import OptionError, PluginError
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,6 @@ class ModelCard:
 
 
 @dataclass(frozen=True)
-class Link:
-    """One conversion of a chain."""
-
-    backend: Backend
-    options: ExportOptions
-    metadata: Metadata
-
-
-@dataclass(frozen=True)
 class ExportResult:
     """Where the artefact is, its size in bytes (all files of a folder), the seconds it took, and its metadata."""
 
@@ -53,7 +47,9 @@ class ExportResult:
     metadata: Metadata
 
 
-def plan(registry: Registry, name: str, given: Mapping[str, Any], card: ModelCard, calibration: Calibration | None) -> list[Link]:
+def plan(
+    registry: Registry, name: str, given: Mapping[str, Any], card: ModelCard, calibration: Calibration | None
+) -> list[Link]:
     """The chain of conversions that leads to format `name`, source first, every option validated.
 
     Raises:
@@ -64,7 +60,9 @@ def plan(registry: Registry, name: str, given: Mapping[str, Any], card: ModelCar
     backend = registry.get(name)
     options = backend.format.parse_export_options(given)
     if options.needs_calibration() and calibration is None:
-        raise OptionError(f"Export to {backend.format.name} in int8 needs pictures to calibrate with: give data=FOLDER.")
+        raise OptionError(
+            f"Export to {backend.format.name} in int8 needs pictures to calibrate with: give data=FOLDER."
+        )
     steps = [(backend, options)]
     while backend.format.source:
         upstream = registry.get(backend.format.source)
@@ -106,8 +104,6 @@ def export(
         ExportError: a toolchain failed or crashed; `.log` holds what it printed.
         OutputError: the target cannot be written. Whatever was there before is untouched.
     """
-    from segkit.core.backend import worker
-
     check_target(target)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="segkit-export-", ignore_cleanup_errors=True) as folder:
@@ -117,36 +113,6 @@ def export(
         place(made, target)
     size = sum(item.stat().st_size for item in [target, *target.rglob("*")] if item.is_file())
     return ExportResult(target, size, time.perf_counter() - start, links[-1].metadata)
-
-
-def convert(
-    links: list[Link], model: Path, folder: Path, name: str, calibration: Calibration | None, report: Callable[[str], None]
-) -> Path:
-    """Run the exporters one after the other inside `folder`; the last artefact gets `name`. Called in the child process.
-
-    Raises:
-        ExportError: an exporter failed, wrote nothing, or its metadata does not read back as sealed.
-    """
-    upstream: Path | None = None
-    for number, link in enumerate(links):
-        fmt = link.backend.format
-        last = number == len(links) - 1
-        work = folder / f"{number}-{fmt.name}"
-        work.mkdir()
-        target = work / (name if last else fmt.artefact_name(model.stem, link.options))
-        report(f"converting to {fmt.title}")
-        needed = calibration if link.options.needs_calibration() else None
-        job = ExportJob(
-            model if upstream is None else None, upstream, target, link.options, link.metadata, needed, report=report
-        )
-        link.backend.export(job)
-        if not target.exists():
-            raise ExportError(fmt.name, f"the exporter ended without writing {target.name}")
-        if (read := link.backend.read_metadata(target)) != link.metadata:
-            raise ExportError(fmt.name, f"metadata does not read back as it was sealed ({_difference(link.metadata, read)})")
-        upstream = target
-    assert upstream is not None
-    return upstream
 
 
 def _metadata(backend: Backend, options: ExportOptions, card: ModelCard, calibration: Calibration | None) -> Metadata:
@@ -174,11 +140,3 @@ def _metadata(backend: Backend, options: ExportOptions, card: ModelCard, calibra
             calibration=calibration.digest if calibration and options.needs_calibration() else None,
         ),
     )
-
-
-def _difference(sealed: Metadata, read: Metadata | None) -> str:
-    if read is None:
-        return "none found"
-    ours, theirs = sealed.to_plain(), read.to_plain()
-    key = next(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
-    return f"{key}: wrote {ours.get(key)!r}, read {theirs.get(key)!r}"[:300]

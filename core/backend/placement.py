@@ -1,7 +1,7 @@
 """Puts a finished artefact in its place, whole or not at all.
 
-At any moment, kill -9 included, the target is the old artefact, the new one, or (a folder on a system that cannot exchange two
-names) absent; never half of either.
+At any moment, kill -9 included, the target is the old artefact, the new one, or (a folder on a system that cannot
+exchange two names) absent; never half of either.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ def check_target(target: Path, *, folder: bool | None = None) -> None:
     Raises:
         OutputError: read-only, disk full, or something of another kind stands there.
     """
+    if target.parent.is_file():
+        raise OutputError(target, f"'{target.parent}' is a file, not a folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         probe = _sibling(target, "probe")

@@ -1,7 +1,8 @@
 """Finds plugins by their entry points, lazily, and keeps a broken one from breaking anything but itself.
 
-The name of an entry point in the group `segkit.plugins` is the name of a format. Names are known without importing anything;
-a plugin is imported when its format is asked for, or when all are needed (recognising a file, listing the formats).
+The name of an entry point in the group `segkit.plugins` is the name of a format. Names are known without importing
+anything; a plugin is imported when its format is asked for, or when all are needed (recognising a file, listing the
+formats).
 """
 
 from __future__ import annotations
@@ -124,7 +125,9 @@ class Registry:
     def _entry(self, name: str) -> Entry:
         claims = self._plugins[name]
         if len(claims) > 1:
-            error = PluginError(" and ".join(map(str, claims)), f"both claim the format '{name}'; uninstall one of them")
+            error = PluginError(
+                " and ".join(map(str, claims)), f"both claim the format '{name}'; uninstall one of them"
+            )
             return Entry(claims[0], None, error)
         plugin = claims[0]
         if plugin not in self._entries:
@@ -159,12 +162,16 @@ def _load(plugin: Plugin) -> Backend:
         if backend.format.name == plugin.name:
             backend.format.check(str(plugin))
             return backend
-    found = ", ".join(f"'{backend.format.name}'" for backend in provided) or "none: is segkit_backends() marked @hookimpl?"
+    found = (
+        ", ".join(f"'{backend.format.name}'" for backend in provided) or "none: is segkit_backends() marked @hookimpl?"
+    )
     raise PluginError(str(plugin), f"it should provide the format '{plugin.name}' but provides {found}")
 
 
 def _match(backend: Backend, path: Path) -> Match | None:
-    """The backend's own opinion; failing that its suffixes, so that a damaged file still reaches the one who can explain it."""
+    """The backend's own opinion; failing that its suffixes, so that a damaged file still reaches the one who can
+    explain it.
+    """
     try:
         own = backend.recognises(path)
     except Exception:  # a plugin that stumbles over a foreign file has not recognised it
@@ -190,5 +197,7 @@ def default_registry() -> Registry:
     plugins = []
     for point in metadata.entry_points(group=hookspecs.GROUP):
         dist = point.dist
-        plugins.append(Plugin(point.name, point.value, f"{dist.name} {dist.version}" if dist else "unknown distribution"))
+        plugins.append(
+            Plugin(point.name, point.value, f"{dist.name} {dist.version}" if dist else "unknown distribution")
+        )
     return Registry(dict.fromkeys(plugins))

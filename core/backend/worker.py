@@ -1,8 +1,9 @@
 """The child process that runs an export chain: `python -m segkit.core.backend.worker job.json`.
 
 A plain interpreter, not multiprocessing: notebooks and scripts need no main guard, and a crash or a symbol clash in a
-third-party toolchain ends the child, not the caller. The child dies with its parent: it watches its standard input, which the
-parent holds open. Its standard output carries events, one JSON document a line; all that toolchains print goes to the log.
+third-party toolchain ends the child, not the caller. The child dies with its parent: it watches its standard input,
+which the parent holds open. Its standard output carries events, one JSON document a line; all that toolchains print
+goes to the log.
 """
 
 from __future__ import annotations
@@ -21,17 +22,23 @@ from segkit.core.errors import ExportError, SegkitError
 
 if TYPE_CHECKING:
     from segkit.core.backend.base import Calibration
-    from segkit.core.backend.pipeline import Link
+    from segkit.core.backend.chain import Link
     from segkit.core.backend.registry import Registry
 
 Report = Callable[[str], None]
 
 
 def run_here(
-    registry: Registry, links: list[Link], model: Path, folder: Path, name: str, calibration: Calibration | None, report: Report
+    registry: Registry,
+    links: list[Link],
+    model: Path,
+    folder: Path,
+    name: str,
+    calibration: Calibration | None,
+    report: Report,
 ) -> Path:
     """Convert in this process; an unexpected exception becomes an ExportError."""
-    from segkit.core.backend.pipeline import convert
+    from segkit.core.backend.chain import convert
 
     try:
         return convert(links, model, folder, name, calibration, report)
@@ -42,7 +49,13 @@ def run_here(
 
 
 def run_isolated(
-    registry: Registry, links: list[Link], model: Path, folder: Path, name: str, calibration: Calibration | None, report: Report
+    registry: Registry,
+    links: list[Link],
+    model: Path,
+    folder: Path,
+    name: str,
+    calibration: Calibration | None,
+    report: Report,
 ) -> Path:
     """Convert in a child process.
 
@@ -161,8 +174,8 @@ def main(job_file: str) -> int:
 
 def _convert(job: dict[str, Any], report: Report) -> Path:
     from segkit.core.backend.calibration import PictureCalibration
+    from segkit.core.backend.chain import Link, convert
     from segkit.core.backend.metadata import Metadata
-    from segkit.core.backend.pipeline import Link, convert
     from segkit.core.backend.registry import default_registry
 
     registry = default_registry()
@@ -180,7 +193,9 @@ def _convert(job: dict[str, Any], report: Report) -> Path:
 
 
 def _claim_stdout() -> IO[str]:
-    """Keep the real standard output for events; whatever prints from now on, C libraries included, prints to the log."""
+    """Keep the real standard output for events; whatever prints from now on, C libraries included, prints to the
+    log.
+    """
     sys.stdout.flush()
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

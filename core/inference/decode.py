@@ -1,0 +1,148 @@
+"""From raw tensors to detections: score threshold, best classes, suppression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.core.backend import Anchors, Selected
+from segkit.core.inference.nms import suppress
+
+MAX_CANDIDATES = 30_000
+"""Candidates that enter suppression, best first: bounds the work on noise at very low thresholds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What was found in one picture, best first. None of the arrays is a view on the network's outputs.
+
+    Attributes:
+        xyxy: (N, 4) float32, network input pixels, not clipped.
+        confidence: (N,) float32.
+        classes: (N,) int64.
+        coefficients: (N, nm) float32 mask coefficients.
+        anchors: (N,) int64 columns of the raw tensor; -1 where selection happened inside the graph.
+    """
+
+    xyxy: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    coefficients: NDArray[np.float32]
+    anchors: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of detections."""
+        return len(self.confidence)
+
+    def __getitem__(self, index: NDArray[Any] | slice) -> Detections:
+        """Some of them, by a slice, an index array or a mask."""
+        return Detections(
+            self.xyxy[index], self.confidence[index], self.classes[index], self.coefficients[index], self.anchors[index]
+        )
+
+
+def select(
+    raw: Anchors | Selected,
+    *,
+    conf: float,
+    iou: float,
+    max_det: int,
+    classes: Iterable[int] | None = None,
+    agnostic: bool = False,
+    multi_label: bool = False,
+    max_candidates: int = MAX_CANDIDATES,
+) -> list[Detections]:
+    """Detections of each picture of a batch.
+
+    Equal scores are ordered by anchor, then by class, so that the result depends on the values alone. A score or a box
+    that is not a finite number is never selected.
+
+    Args:
+        raw: outputs of a predictor, any strides; read only.
+        conf: least score, strict.
+        iou: overlap above which the lower of two boxes falls, strict. Without effect on `Selected`.
+        max_det: most detections a picture.
+        classes: keep only these class indices.
+        agnostic: boxes of different classes compete too. Without effect on `Selected`.
+        multi_label: every class of an anchor above `conf` is a candidate (as validation wants), not only its best one.
+        max_candidates: most candidates that enter suppression.
+    """
+    wanted = None if classes is None else np.fromiter(classes, np.int64)
+    if isinstance(raw, Selected):
+        fields = zip(raw.xyxy, raw.confidence, raw.classes, raw.coefficients, strict=True)
+        return [_passed_on(*picture, conf=conf, max_det=max_det, wanted=wanted) for picture in fields]
+    found = []
+    for boxes, scores, coefficients in zip(raw.boxes, raw.scores, raw.coefficients, strict=True):
+        confidence, labels, anchors = _candidates(boxes, scores, np.float32(conf), wanted, multi_label, max_candidates)
+        xyxy = _corners(boxes[:, anchors])
+        kept = suppress(xyxy, None if agnostic else labels, iou, max_det)
+        anchors = anchors[kept]
+        found.append(Detections(xyxy[kept], confidence[kept], labels[kept], _rows(coefficients[:, anchors]), anchors))
+    return found
+
+
+def _candidates(
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    conf: np.float32,
+    wanted: NDArray[np.int64] | None,
+    multi_label: bool,
+    limit: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Scores, classes and anchors above the threshold, best first, at most `limit`."""
+    # One pass over all the scores; whatever follows touches only the few columns that hold a candidate. fmax skips NaN.
+    best = np.fmax.reduce(scores, axis=0)
+    anchors = np.flatnonzero(best > conf)
+    columns = scores[:, anchors]
+    if multi_label:
+        index, labels = np.nonzero((columns > conf).T)
+        anchors, confidence = anchors[index], columns[labels, index]
+    else:
+        confidence = best[anchors]
+        labels = np.argmax(columns == confidence, axis=0)
+    usable = np.isfinite(confidence) & np.isfinite(boxes[:, anchors]).all(axis=0)
+    if wanted is not None:
+        usable &= np.isin(labels, wanted)
+    order = np.argsort(-confidence, kind="stable")
+    order = order[usable[order]][:limit]
+    return confidence[order], labels[order], anchors[order]
+
+
+def _passed_on(
+    xyxy: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    coefficients: NDArray[np.float32],
+    *,
+    conf: float,
+    max_det: int,
+    wanted: NDArray[np.int64] | None,
+) -> Detections:
+    """What a graph selected, filtered by the user's limits, which may be tighter than those in the graph."""
+    usable = (confidence > np.float32(conf)) & np.isfinite(confidence) & np.isfinite(xyxy).all(axis=1)
+    if wanted is not None:
+        usable &= np.isin(labels, wanted)
+    order = np.argsort(-confidence, kind="stable")
+    order = order[usable[order]][:max_det]
+    return Detections(
+        _rows(xyxy[order].T),
+        confidence[order].astype(np.float32, copy=False),
+        labels[order].astype(np.int64, copy=False),
+        _rows(coefficients[order].T),
+        np.full(len(order), -1, np.int64),
+    )
+
+
+def _corners(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(4, n) centre x, centre y, width, height to (n, 4) x1, y1, x2, y2."""
+    centre, half = boxes[:2], boxes[2:] / 2
+    return _rows(np.concatenate([centre - half, centre + half]))
+
+
+def _rows(columns: NDArray[Any]) -> NDArray[np.float32]:
+    """(k, n) to (n, k), contiguous float32."""
+    return np.ascontiguousarray(columns.T, np.float32)

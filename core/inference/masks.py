@@ -1,0 +1,191 @@
+"""Instance masks that are small until someone looks at them.
+
+Kept are the low-resolution logits of each object inside its box. Pixels are made on demand, in one of two conventions:
+
+- network: logits interpolated to the network's input (border included), cut to the box in input pixels;
+- native: logits without the border interpolated to the picture, cut to the box in picture pixels.
+
+The assembly is YOLACT's (arXiv:1904.02689, section 3.2) with the threshold moved to the logits: interpolation comes
+before it, so that edges are smooth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.core.images import Letterbox, Size
+from segkit.core.inference import rle
+from segkit.core.inference._resample import Frame, Window, network_frame, picture_frame
+from segkit.core.inference.decode import Detections
+from segkit.core.inference.polygons import Outline, join, outlines
+
+Crop = tuple[NDArray[np.bool_], int, int]
+"""A mask (h, w) and where its first pixel lies in the frame: top, left. It is off outside."""
+
+CLEARLY = 1e-3
+"""A logit above this is positive however its interpolation was rounded."""
+
+
+class _Instance(Protocol):
+    """One object's mask in both conventions."""
+
+    def crop(self, native: bool) -> Crop: ...
+
+
+class InstanceMasks:
+    """Masks of the objects in one picture, in one convention. Immutable; indexing shares the underlying data."""
+
+    def __init__(self, instances: Sequence[_Instance], letterbox: Letterbox, native: bool) -> None:
+        """Use `from_prototypes` or `from_dense`."""
+        self._instances = tuple(instances)
+        self._native = native
+        self.letterbox = letterbox
+
+    @classmethod
+    def from_prototypes(
+        cls, prototypes: NDArray[np.float32], detections: Detections, letterbox: Letterbox, native: bool
+    ) -> tuple[InstanceMasks, NDArray[np.int64]]:
+        """Masks of `detections` and the indices of those that have a positive pixel; the others are dropped.
+
+        Args:
+            prototypes: (nm, h, w) float32 of this picture, any strides; neither kept nor viewed by the result.
+            detections: boxes in network input pixels and coefficients (N, nm).
+            letterbox: where the picture lies in the network's input.
+            native: the convention: native picture, or network input.
+        """
+        low: Size = (prototypes.shape[1], prototypes.shape[2])
+        frames = (network_frame(low, letterbox.target), picture_frame(low, letterbox))
+        windows = (frames[0].windows(detections.xyxy), frames[1].windows(letterbox.to_source(detections.xyxy)))
+        regions = _union(*(frame.reach(window) for frame, window in zip(frames, windows, strict=True)))
+        rows = prototypes.transpose(
+            1, 0, 2
+        )  # a product a row: needs no copy, and no BLAS threads that would have to wake
+        instances, kept = [], []
+        for index in np.flatnonzero((windows[native][:, 2:] > windows[native][:, :2]).all(axis=1)).tolist():
+            top, left, bottom, right = regions[index].tolist()
+            with np.errstate(over="ignore", invalid="ignore"):
+                samples = detections.coefficients[index] @ rows[top:bottom, :, left:right]
+            views = (Window(*windows[0][index].tolist()), Window(*windows[1][index].tolist()))
+            instance = _Logits(samples, (top, left), frames, views)
+            if instance.has_pixels(native):
+                instances.append(instance)
+                kept.append(index)
+        return cls(instances, letterbox, native), np.array(kept, np.int64)
+
+    @classmethod
+    def from_dense(cls, masks: NDArray[np.bool_]) -> InstanceMasks:
+        """Masks (N, H, W) of a picture of size (H, W) that come from elsewhere; copied, cut to what is on."""
+        size: Size = (masks.shape[1], masks.shape[2])
+        return cls([_Bits.trimmed(mask) for mask in masks], Letterbox.identity(size), native=True)
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self._instances)
+
+    def __getitem__(self, index: int | slice | NDArray[Any] | Sequence[int]) -> InstanceMasks:
+        """Some of the objects: by number (then a single one), slice, index array or mask."""
+        chosen = np.atleast_1d(np.arange(len(self))[index])
+        return InstanceMasks([self._instances[i] for i in chosen], self.letterbox, self._native)
+
+    def __iter__(self) -> Iterator[InstanceMasks]:
+        """The objects one by one."""
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def frame(self) -> Size:
+        """(height, width) that `crop` and `dense` refer to: the network's input, or the native picture."""
+        return self.letterbox.source if self._native else self.letterbox.target
+
+    def native(self) -> InstanceMasks:
+        """The same objects in picture pixels; shares the logits, so nothing is lost on the way."""
+        return self if self._native else InstanceMasks(self._instances, self.letterbox, native=True)
+
+    def crop(self, index: int) -> Crop:
+        """Mask of one object inside its box: (bool (h, w), top, left) in frame pixels."""
+        return self._instances[index].crop(self._native)
+
+    def native_crop(self, index: int) -> Crop:
+        """The same in picture pixels."""
+        return self._instances[index].crop(True)
+
+    def dense(self) -> NDArray[np.bool_]:
+        """(N, H, W) bool in frame pixels."""
+        out = np.zeros((len(self), *self.frame), np.bool_)
+        for index, canvas in enumerate(out):
+            mask, top, left = self.crop(index)
+            canvas[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+        return out
+
+    def rle(self, index: int) -> rle.Rle:
+        """COCO compressed run lengths at the native picture's size."""
+        return rle.encode(*self.native_crop(index), self.letterbox.source)
+
+    def polygons(self, index: int) -> list[NDArray[np.float32]]:
+        """Outer outline of each part, (K, 2) x, y in picture pixels, made in the frame of the convention."""
+        parts = outlines(*self.crop(index))
+        if not parts:
+            return []
+        return np.split(self._to_picture(np.concatenate(parts)), np.cumsum([len(part) for part in parts[:-1]]))
+
+    def polygon(self, index: int) -> NDArray[np.float32]:
+        """One outline (K, 2), picture pixels, its parts joined at their nearest points; (0, 2) where nothing is on."""
+        return self._to_picture(join(outlines(*self.crop(index))))
+
+    def _to_picture(self, outline: Outline) -> NDArray[np.float32]:
+        points: NDArray[np.float32] = outline.astype(np.float32)
+        return points if self._native else self.letterbox.to_source(np.tile(points, 2))[:, :2].copy()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Logits:
+    """Low-resolution logits of one object. Pairs hold the network's convention first, the native one second."""
+
+    samples: NDArray[np.float32]
+    origin: tuple[int, int]
+    frames: tuple[Frame, Frame]
+    windows: tuple[Window, Window]
+
+    def crop(self, native: bool) -> Crop:
+        window = self.windows[native]
+        return self.frames[native].positive(self.samples, self.origin, window), window.top, window.left
+
+    def has_pixels(self, native: bool) -> bool:
+        """Whether any pixel is on: nearly always settled by the pixel next to the highest sample."""
+        y, x = divmod(int(self.samples.argmax()), self.samples.shape[1])
+        if not self.samples[y, x] > 0 or not np.isfinite(self.samples).all():
+            return False  # interpolation never exceeds the samples; and what is no number is no mask
+        frame, (top, left, bottom, right) = self.frames[native], self.windows[native]
+        row = top + int(frame.y.weights[top:bottom, self.origin[0] + y].argmax())
+        column = left + int(frame.x.weights[left:right, self.origin[1] + x].argmax())
+        return frame.value(self.samples, self.origin, row, column) > CLEARLY or bool(self.crop(native)[0].any())
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Bits:
+    """A ready mask, the same in both conventions."""
+
+    mask: NDArray[np.bool_]
+    top: int
+    left: int
+
+    @classmethod
+    def trimmed(cls, mask: NDArray[np.bool_]) -> _Bits:
+        """Cut to what is on, as a copy."""
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
+            return cls(np.zeros((0, 0), np.bool_), 0, 0)
+        top, left = int(rows[0]), int(columns[0])
+        return cls(mask[top : rows[-1] + 1, left : columns[-1] + 1].astype(np.bool_), top, left)
+
+    def crop(self, native: bool) -> Crop:
+        return self.mask.copy(), self.top, self.left
+
+
+def _union(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N, 4) the smallest windows that hold both."""
+    return np.concatenate([np.minimum(one[:, :2], other[:, :2]), np.maximum(one[:, 2:], other[:, 2:])], axis=1)

@@ -1,0 +1,202 @@
+"""A loaded artefact that predicts: pictures in, Results out, the same way for every backend."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from segkit.core.backend.base import Anchors, Backend, Selected
+from segkit.core.backend.capability import Feature
+from segkit.core.backend.metadata import Metadata
+from segkit.core.backend.options import LoadOptions
+from segkit.core.errors import OptionError, RuntimeFailure, SourceError
+from segkit.core.images import ImageBatch, Size, round_up
+from segkit.core.images.sources import Item
+from segkit.core.inference.arguments import PredictArguments
+from segkit.core.inference.decode import Detections, select
+from segkit.core.inference.masks import InstanceMasks
+from segkit.core.inference.results import Results
+from segkit.core.inference.runner import RUNNERS
+from segkit.core.notices import notice
+
+OnError = Callable[[SourceError], None]
+
+
+class Session:
+    """Owns a predictor, its metadata and the rules of calling it. Safe to use from several threads."""
+
+    def __init__(self, backend: Backend, path: Path, options: LoadOptions) -> None:
+        """Load `path` for running.
+
+        Raises:
+            MissingDependencyError, UnsupportedError: the format cannot run here.
+            ModelFileError, RuntimeFailure: the file cannot be loaded.
+        """
+        self.format = backend.format
+        self.format.require(Feature.PREDICT)
+        self.metadata: Metadata = backend.read_metadata(path) or Metadata()
+        self._runner = RUNNERS[self.format.concurrency](lambda: backend.load(path, options))
+        self._checked = False
+
+    def close(self) -> None:
+        """Free the runtime."""
+        self._runner.close()
+
+    def input_size(self, args: PredictArguments) -> Size:
+        """(height, width) of the network's input for these arguments.
+
+        Raises:
+            OptionError: the artefact has another, fixed size.
+        """
+        own = self.metadata.imgsz
+        if args.rect and not self.metadata.dynamic_size:
+            raise OptionError(
+                f"Option rect=True changes the input size, but this model is fixed to {own[0]}x{own[1]}: "
+                "leave rect out, or export it with dynamic size."
+            )
+        if args.imgsz is None:
+            return own
+        size = rounded(args.imgsz, self.metadata.stride)
+        if size != own and not self.metadata.dynamic_size:
+            raise OptionError(
+                f"Option imgsz={size[0]},{size[1]} is not usable: this model is fixed to {own[0]}x{own[1]}; "
+                "export it with that imgsz or with dynamic size."
+            )
+        return size
+
+    def check(self, args: PredictArguments) -> None:
+        """Refuse arguments that this model cannot serve, before any picture is read.
+
+        Raises:
+            OptionError: an impossible size or class index.
+        """
+        self.input_size(args)
+        count = len(self.metadata.names)
+        wrong = [index for index in args.classes or () if index < 0 or (count and index >= count)]
+        if wrong:
+            known = f"the model has {count} classes, 0 to {count - 1}" if count else "an index starts at 0"
+            raise OptionError.invalid("classes", wrong[0], known)
+
+    def predict(self, items: Iterable[Item], args: PredictArguments, on_error: OnError) -> Iterator[Results]:
+        """Results in the order of the items, one batch in memory at a time.
+
+        Args:
+            items: pictures; unreadable ones go to `on_error`.
+            args: checked arguments.
+            on_error: called for each unreadable item.
+
+        Raises:
+            RuntimeFailure: the runtime failed, or computes no numbers.
+        """
+        self.check(args)
+        size = self.input_size(args)
+        for group in self._groups(items, args, on_error):
+            yield from self._run(group, size, args)
+
+    def _groups(self, items: Iterable[Item], args: PredictArguments, on_error: OnError) -> Iterator[list[Item]]:
+        """Lists of up to one batch of readable items; tensors of different shapes are kept apart."""
+        fixed = None if self.metadata.dynamic_batch else self.metadata.batch
+        limit = args.batch if "batch" in args.model_fields_set or fixed is None else fixed
+        group: list[Item] = []
+        for item in items:
+            if item.error is not None:
+                on_error(item.error)
+                continue
+            if group and (len(group) == limit or _kind(item) != _kind(group[0])):
+                yield group
+                group = []
+            group.append(item)
+        if group:
+            yield group
+
+    def _run(self, group: list[Item], size: Size, args: PredictArguments) -> Iterator[Results]:
+        batch = self._batch(group, size, args)
+        start = time.perf_counter()
+        raw = self._runner.run(batch)
+        seconds = time.perf_counter() - start
+        if not self._checked:
+            self._check_numbers(raw)
+        start = time.perf_counter()
+        found = select(
+            raw,
+            conf=args.conf,
+            iou=args.iou,
+            max_det=args.max_det,
+            classes=args.classes,
+            agnostic=args.agnostic_nms,
+        )
+        made = [self._result(*each, batch, raw, args) for each in enumerate(zip(group, found, strict=True))]
+        count = len(group)
+        speed = {
+            "preprocess": batch.seconds * 1e3 / count,
+            "inference": max(seconds - batch.seconds, 0.0) * 1e3 / count,
+            "postprocess": (time.perf_counter() - start) * 1e3 / count,
+        }
+        for result in made:
+            result.speed.update(speed)
+            yield result
+
+    def _batch(self, group: list[Item], size: Size, args: PredictArguments) -> ImageBatch:
+        if group[0].tensor is None:
+            return ImageBatch([item.picture for item in group if item.picture is not None], size, minimal=args.rect)
+        batch = ImageBatch.from_f32(np.stack([item.tensor for item in group if item.tensor is not None]))
+        height, width = batch.size
+        if not self.metadata.dynamic_size and batch.size != self.metadata.imgsz:
+            own = self.metadata.imgsz
+            raise OptionError(
+                f"A tensor of {height}x{width} does not fit this model, which is fixed to {own[0]}x{own[1]}."
+            )
+        if height % self.metadata.stride or width % self.metadata.stride:
+            raise OptionError(
+                f"A tensor is network input as it is: its sides must be multiples of {self.metadata.stride}, not "
+                f"{height}x{width}. Pad it, or give a numpy or PIL picture, which is letterboxed."
+            )
+        return batch
+
+    def _result(
+        self,
+        index: int,
+        pair: tuple[Item, Detections],
+        batch: ImageBatch,
+        raw: Anchors | Selected,
+        args: PredictArguments,
+    ) -> Results:
+        item, found = pair
+        assert item.picture is not None
+        letterbox = batch.geometry[index]
+        masks, kept = InstanceMasks.from_prototypes(raw.prototypes[index], found, letterbox, native=args.retina_masks)
+        found = found[kept]
+        boxes = np.column_stack([letterbox.to_source(found.xyxy), found.confidence, found.classes]).astype(np.float32)
+        return Results(item.picture, item.path, self.names(raw), boxes, masks)
+
+    def names(self, raw: Anchors | Selected | None = None) -> dict[int, str]:
+        """Class names; numbered ones for a file that carries none."""
+        names = self.metadata.names
+        count = raw.scores.shape[1] if isinstance(raw, Anchors) else 0
+        return names if len(names) >= count else {index: names.get(index, f"class{index}") for index in range(count)}
+
+    def _check_numbers(self, raw: Anchors | Selected) -> None:
+        """Once a session: a model whose outputs are not numbers would silently see nothing."""
+        scores = (raw.scores,) if isinstance(raw, Anchors) else raw.confidence
+        if not all(np.isfinite(part).all() for part in chain(scores, (raw.prototypes,))):
+            raise RuntimeFailure(
+                self.format.name,
+                "its outputs are not finite numbers (NaN or infinite weights, or an overflow in half precision)",
+            )
+        self._checked = True
+
+
+def rounded(size: Size, stride: int) -> Size:
+    """`size` rounded up to multiples of the stride, with a notice when that changes it."""
+    whole = round_up(size[0], stride), round_up(size[1], stride)
+    if whole != size:
+        notice(f"imgsz {size[0]}x{size[1]} is no multiple of {stride}: using {whole[0]}x{whole[1]}")
+    return whole
+
+
+def _kind(item: Item) -> object:
+    return None if item.tensor is None else item.tensor.shape

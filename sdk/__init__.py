@@ -1,0 +1,45 @@
+"""segkit: instance segmentation that runs anywhere and proves it.
+
+    from segkit import YOLO
+
+    model = YOLO("yolov8n-seg.pt")
+    for result in model("bus.jpg"):
+        print(result.verbose(), result.masks.xy)
+    model.export(format="onnx")
+
+Importing this package loads neither torch nor any runtime.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segkit.core import errors
+from segkit.core.errors import SegkitError
+
+if TYPE_CHECKING:
+    from segkit._formats import formats
+    from segkit._yolo import YOLO
+    from segkit.core.inference.results import Results
+
+__all__ = ["YOLO", "Results", "SegkitError", "__version__", "errors", "formats"]
+
+_LAZY = {"YOLO": "segkit._yolo", "formats": "segkit._formats", "Results": "segkit.core.inference.results"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name at its first use."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("segkit")
+    raise AttributeError(f"module 'segkit' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -1,0 +1,55 @@
+"""What `YOLO.export` works out before the pipeline starts: calibration pictures and the place of the artefact."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from segkit.core.backend.base import Backend, Calibration
+from segkit.core.backend.capability import FULL, Feature
+from segkit.core.errors import OptionError
+
+
+def calibration_from(backend: Backend, options: dict[str, Any]) -> Calibration | None:
+    """Take `data` and `fraction` out of the options and read the pictures, where int8 is asked for.
+
+    Raises:
+        OptionError: they are given without int8, or the fraction is none.
+        SourceError: no picture can be read.
+    """
+    data, fraction = options.pop("data", None), options.pop("fraction", None)
+    if data is None and fraction is None:
+        return None
+    parsed = backend.format.parse_export_options(options)
+    if backend.format.support[Feature.INT8] is not FULL or not parsed.needs_calibration():
+        raise OptionError("Options data and fraction give pictures to calibrate int8 with: they need int8=True.")
+    if data is None:
+        raise OptionError("Option fraction is a share of data: give data=FOLDER too.")
+    share = float(fraction) if fraction is not None else 1.0
+    if not 0 < share <= 1:
+        raise OptionError.invalid("fraction", fraction, "give a share above 0 and up to 1")
+
+    from segkit.core.backend.calibration import PictureCalibration
+    from segkit.core.images.sources import open_sources
+
+    items = open_sources(data)
+    count = items.known_length
+    wanted = islice(items, None if count is None else max(round(count * share), 1))
+    return PictureCalibration.of_pictures(
+        (item.picture for item in wanted if item.picture is not None), parsed.imgsz, parsed.batch
+    )
+
+
+def target_for(folder: Path, name: str, output: str | Path | None) -> Path:
+    """Where an artefact goes: beside the weights; into `output` if that is a folder; else exactly `output`."""
+    if output is None:
+        return folder / name
+    path = Path(output)
+    into = str(output).endswith(("/", "\\")) or (path.is_dir() and not _is_artefact(path, name))
+    return path / name if into else path
+
+
+def _is_artefact(folder: Path, name: str) -> bool:
+    """Whether an existing folder is an earlier artefact of that kind, to be replaced, not a place to put one into."""
+    return "." not in name and folder.name.endswith(name.split("_", 1)[-1])

@@ -1,0 +1,180 @@
+"""Prediction through a session: concurrency, batches, sizes and refusals, on formats that do nothing else."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segkit.core.backend.pipeline import ModelCard, export, plan
+from segkit.core.backend.registry import Registry
+from segkit.core.errors import OptionError, RuntimeFailure, SourceError
+from segkit.core.images.sources import open_sources
+from segkit.core.inference.arguments import PredictArguments
+from segkit.core.inference.session import Session
+
+FAKES = Path(__file__).parent / "fakes"
+CARD = ModelCard(names={0: "cat", 1: "dog"}, coefficients=4)
+PICTURE = np.zeros((48, 64, 3), np.uint8)
+
+
+@pytest.fixture
+def make(monkeypatch, tmp_path):
+    """Export a fake format and open a session on it."""
+    monkeypatch.syspath_prepend(str(FAKES))
+    import fake_formats
+
+    registry = Registry()
+    for name in fake_formats.NAMES:
+        registry.register(name, "fake_formats")
+    weights = tmp_path / "best.weights"
+    weights.touch()
+
+    def make(name: str, **options) -> Session:
+        links = plan(registry, name, {"imgsz": 64, **options}, CARD, None)
+        backend = links[-1].backend
+        path = tmp_path / backend.format.artefact_name("best", links[-1].options)
+        export(registry, links, weights, path, isolate=False)
+        return Session(backend, path, backend.format.parse_load_options({}))
+
+    return make
+
+
+def run(session, source, **args):
+    errors: list[SourceError] = []
+    return list(session.predict(open_sources(source), PredictArguments(**args), errors.append)), errors
+
+
+@pytest.mark.parametrize("name", ["serial", "bound"])
+def test_a_session_keeps_the_threading_rules_of_its_predictor(make, name):
+    session = make(name)
+    results: list[int] = []
+
+    def work():
+        for result in session.predict(open_sources([PICTURE] * 5), PredictArguments(), lambda error: None):
+            results.append(len(result))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [1] * 20
+    session.close()
+
+
+def test_boxes_and_masks_come_back_in_the_pixels_of_the_picture(make):
+    (result,), _ = run(make("blob"), PICTURE)
+    # The fake sees the middle half of a 64x64 input; the 48x64 picture has 8 rows of border above it.
+    np.testing.assert_allclose(result.boxes.xyxy[0], [16, 8, 48, 40])
+    assert result.names[int(result.boxes.cls[0])] == "cat"
+    assert set(result.speed) == {"preprocess", "inference", "postprocess"}
+    (native,), _ = run(make("blob"), PICTURE, retina_masks=True)
+    assert native.masks.data.shape == (1, 48, 64)
+    assert native.masks.data.sum() == 32 * 32
+
+
+def test_pictures_are_run_in_the_batches_asked_for(make, monkeypatch):
+    session = make("blob", dynamic=True)
+    sizes = []
+    original = session._runner.run
+    monkeypatch.setattr(session._runner, "run", lambda batch: sizes.append(len(batch)) or original(batch))
+    results, _ = run(session, [PICTURE] * 5, batch=2)
+    assert sizes == [2, 2, 1]
+    assert [result.path for result in results] == [f"image{number}.jpg" for number in range(5)]
+
+
+def test_an_artefact_of_fixed_batch_is_fed_that_batch_unless_told_otherwise(make, monkeypatch):
+    session = make("blob", batch=4)
+    sizes = []
+    original = session._runner.run
+    monkeypatch.setattr(session._runner, "run", lambda batch: sizes.append(len(batch)) or original(batch))
+    run(session, [PICTURE] * 5)
+    run(session, [PICTURE] * 2, batch=1)
+    assert sizes == [4, 1, 1, 1]
+
+
+def test_results_are_made_one_batch_at_a_time(make):
+    read = []
+
+    def items():
+        for item in open_sources([PICTURE] * 4, ahead=0):
+            read.append(item.index)
+            yield item
+
+    results = make("blob", dynamic=True).predict(items(), PredictArguments(batch=1), lambda error: None)
+    next(results)
+    assert len(read) <= 2
+
+
+def test_the_letterbox_is_square_by_default_and_minimal_when_asked(make, monkeypatch):
+    session = make("blob", dynamic=True)
+    seen = []
+    original = session._runner.run
+    monkeypatch.setattr(session._runner, "run", lambda batch: seen.append(batch.size) or original(batch))
+    wide = np.zeros((32, 128, 3), np.uint8)
+    run(session, wide)
+    run(session, wide, rect=True)
+    run(session, wide, rect=True, imgsz=128)
+    assert seen == [(64, 64), (32, 64), (32, 128)]
+
+
+def test_a_size_is_rounded_up_with_a_notice(make, capsys):
+    session = make("blob", dynamic=True)
+    assert session.input_size(PredictArguments(imgsz=100)) == (128, 128)
+    assert "imgsz 100x100 is no multiple of 32: using 128x128" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"imgsz": 96}, "fixed to 64x64"),
+        ({"rect": True}, "rect=True changes the input size"),
+        ({"classes": [2]}, r"classes=2 .*has 2 classes, 0 to 1"),
+        ({"classes": [-1]}, r"classes=-1"),
+    ],
+)
+def test_what_this_model_cannot_do_is_refused_before_any_picture_is_read(make, args, words):
+    with pytest.raises(OptionError, match=words):
+        make("serial").check(PredictArguments(**args))
+
+
+def test_tensors_are_network_input_as_they_are(make):
+    torch = pytest.importorskip("torch")
+    session = make("blob", dynamic=True)
+    (result,), _ = run(session, torch.rand(1, 3, 96, 64))
+    assert result.orig_shape == (96, 64)
+    with pytest.raises(OptionError, match="multiples of 32, not 100x64"):
+        run(session, torch.rand(1, 3, 100, 64))
+    with pytest.raises(OptionError, match="96x64 does not fit"):
+        run(make("serial"), torch.rand(1, 3, 96, 64))
+
+
+def test_an_unreadable_picture_among_many_is_reported_and_the_rest_goes_on(make, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"nothing")
+    results, errors = run(make("blob"), [PICTURE, str(tmp_path / "bad.jpg"), PICTURE])
+    assert len(results) == 2
+    assert [str(error.source).endswith("bad.jpg") for error in errors] == [True]
+
+
+def test_a_model_whose_outputs_are_not_numbers_is_an_error_not_an_empty_result(make, monkeypatch):
+    session = make("blob")
+    original = session._runner.run
+
+    def poisoned(batch):
+        raw = original(batch)
+        raw.scores[0, 0, 0] = np.nan
+        return raw
+
+    monkeypatch.setattr(session._runner, "run", poisoned)
+    with pytest.raises(RuntimeFailure, match="not finite numbers"):
+        run(session, PICTURE)
+
+
+def test_an_artefact_without_names_numbers_its_classes(make):
+    session = make("blob")
+    session.metadata = session.metadata.model_copy(update={"names": {}})
+    (result,), _ = run(session, PICTURE)
+    assert result.names == {0: "class0", 1: "class1"}
