@@ -26,9 +26,7 @@ def calibration_from(backend: Backend, options: dict[str, Any]) -> Calibration |
         raise OptionError("Options data and fraction give pictures to calibrate int8 with: they need int8=True.")
     if data is None:
         raise OptionError("Option fraction is a share of data: give data=FOLDER too.")
-    share = float(fraction) if fraction is not None else 1.0
-    if not 0 < share <= 1:
-        raise OptionError.invalid("fraction", fraction, "give a share above 0 and up to 1")
+    share = _share(fraction)
 
     from segkit.core.backend.calibration import PictureCalibration
     from segkit.core.images.sources import open_sources
@@ -39,6 +37,16 @@ def calibration_from(backend: Backend, options: dict[str, Any]) -> Calibration |
     return PictureCalibration.of_pictures(
         (item.picture for item in wanted if item.picture is not None), parsed.imgsz, parsed.batch
     )
+
+
+def _share(fraction: object) -> float:
+    try:
+        share = 1.0 if fraction is None else float(str(fraction))
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise OptionError.invalid("fraction", fraction, "give a share above 0 and up to 1")
+    return share
 
 
 def target_for(folder: Path, name: str, output: str | Path | None) -> Path:

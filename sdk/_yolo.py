@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from segkit._export import calibration_from, target_for
+from segkit._stream import ResultStream
 from segkit.core.backend.base import Backend
 from segkit.core.backend.metadata import Metadata
 from segkit.core.backend.options import validate
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import OptionError, SourceError
+from segkit.core.images.size import parse_imgsz
 from segkit.core.inference.arguments import PredictArguments
 from segkit.core.notices import notice
 
@@ -93,18 +95,22 @@ class YOLO:
             self._network = load_network(self.path)
         return self._network
 
-    def info(self, imgsz: int | tuple[int, int] = 640) -> ModelSummary | Metadata:
+    def info(self, imgsz: int | str | tuple[int, int] | None = None) -> ModelSummary | Metadata:
         """Layers, parameters and GFLOPs of weights; the metadata of any other artefact.
 
         Args:
-            imgsz: input size that GFLOPs are counted at.
+            imgsz: input size that GFLOPs are counted at, default 640.
+
+        Raises:
+            OptionError: `imgsz` is given for an artefact, which has its own.
         """
         if self._network is None and not self._backend.format.holds_weights:
+            if imgsz is not None:
+                raise OptionError(f"Option imgsz is for weights; '{self.path.name}' has its own input size.")
             return self._metadata()
-        from segkit.core.images import parse_imgsz
         from segkit.core.model import summary
 
-        return summary(self.network, parse_imgsz(imgsz))
+        return summary(self.network, parse_imgsz(640 if imgsz is None else imgsz))
 
     def __repr__(self) -> str:
         """The class and the file."""
@@ -153,12 +159,12 @@ class YOLO:
     def predict(self, source: Any = ..., stream: Literal[False] = ..., **options: Any) -> list[Results]: ...
 
     @overload
-    def predict(self, source: Any, stream: Literal[True], **options: Any) -> Iterator[Results]: ...
+    def predict(self, source: Any, stream: Literal[True], **options: Any) -> ResultStream: ...
 
     @overload
-    def predict(self, source: Any = ..., *, stream: bool, **options: Any) -> list[Results] | Iterator[Results]: ...
+    def predict(self, source: Any = ..., *, stream: bool, **options: Any) -> list[Results] | ResultStream: ...
 
-    def predict(self, source: Any = None, stream: bool = False, **options: Any) -> list[Results] | Iterator[Results]:
+    def predict(self, source: Any = None, stream: bool = False, **options: Any) -> list[Results] | ResultStream:
         """Detect and segment.
 
         Args:
@@ -179,12 +185,12 @@ class YOLO:
         on_error = options.pop("on_error", None)
         args = validate(PredictArguments, {"verbose": self.verbose, **options, "stream": stream}, "predict")
         session = self._session(args)
-        session.check(args)
+        args = session.resolve(args)
 
         from segkit.core.images.sources import open_sources
 
-        items = open_sources(source)
-        results = self._results(session, items, args, on_error)
+        items = open_sources(source, ahead=args.batch)
+        results = ResultStream(self._results(session, items, args, on_error), items.known_length)
         return results if stream else list(results)
 
     __call__ = predict
@@ -253,7 +259,6 @@ class YOLO:
     def export_to(self, format: str | None = None, *, output: str | Path | None = None, **options: Any) -> ExportResult:
         """As `export`, giving path, size, seconds and metadata of the artefact."""
         from segkit.core.backend import pipeline
-        from segkit.core.images import parse_imgsz
         from segkit.core.inference.session import rounded
 
         registry = default_registry()
@@ -263,7 +268,8 @@ class YOLO:
         self._require_weights("Export")
         isolate, report = bool(options.pop("isolate", True)), options.pop("report", None)
         metadata = self._metadata()
-        options["imgsz"] = rounded(parse_imgsz(options.get("imgsz") or metadata.imgsz), metadata.stride)
+        size = options.get("imgsz")
+        options["imgsz"] = rounded(metadata.imgsz if size is None else parse_imgsz(size), metadata.stride)
         calibration = calibration_from(backend, options)
         card = pipeline.ModelCard(
             metadata.names,

@@ -123,8 +123,8 @@ def test_the_letterbox_is_square_by_default_and_minimal_when_asked(make, monkeyp
 
 def test_a_size_is_rounded_up_with_a_notice(make, capsys):
     session = make("blob", dynamic=True)
-    assert session.input_size(PredictArguments(imgsz=100)) == (128, 128)
-    assert "imgsz 100x100 is no multiple of 32: using 128x128" in capsys.readouterr().err
+    list(session.predict(open_sources(PICTURE), session.resolve(PredictArguments(imgsz=100)), lambda error: None))
+    assert capsys.readouterr().err == "imgsz 100x100 is no multiple of 32: using 128x128\n"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_size_is_rounded_up_with_a_notice(make, capsys):
 )
 def test_what_this_model_cannot_do_is_refused_before_any_picture_is_read(make, args, words):
     with pytest.raises(OptionError, match=words):
-        make("serial").check(PredictArguments(**args))
+        make("serial").resolve(PredictArguments(**args))
 
 
 def test_tensors_are_network_input_as_they_are(make):

@@ -4,12 +4,17 @@ Plugin authors import from here; everything in `__all__` is public. numpy, pydan
 never a runtime.
 """
 
-from segkit.core.backend.base import Anchors, Backend, Calibration, ExportJob, Match, Predictor, Selected
-from segkit.core.backend.capability import FULL, Feature, Gap, GapKind, Support
-from segkit.core.backend.format import Concurrency, Format, Requirement
-from segkit.core.backend.hookspecs import hookimpl
-from segkit.core.backend.metadata import Metadata, Seal
-from segkit.core.backend.options import ExportOptions, HeadLayout, LoadOptions, Precision, Switches, internal
+from typing import TYPE_CHECKING
+
+from segkit.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from segkit.core.backend.base import Anchors, Backend, Calibration, ExportJob, Match, Predictor, Selected
+    from segkit.core.backend.capability import FULL, Feature, Gap, GapKind, Support
+    from segkit.core.backend.format import Concurrency, Format, Requirement
+    from segkit.core.backend.hookspecs import hookimpl
+    from segkit.core.backend.metadata import Metadata, Seal
+    from segkit.core.backend.options import ExportOptions, HeadLayout, LoadOptions, Precision, Switches, internal
 
 __all__ = [
     "FULL",
@@ -37,3 +42,15 @@ __all__ = [
     "hookimpl",
     "internal",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "base": ("Anchors", "Backend", "Calibration", "ExportJob", "Match", "Predictor", "Selected"),
+        "capability": ("FULL", "Feature", "Gap", "GapKind", "Support"),
+        "format": ("Concurrency", "Format", "Requirement"),
+        "hookspecs": ("hookimpl",),
+        "metadata": ("Metadata", "Seal"),
+        "options": ("ExportOptions", "HeadLayout", "LoadOptions", "Precision", "Switches", "internal"),
+    },
+)

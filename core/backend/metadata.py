@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from segkit.core.backend.options import HeadLayout, Precision
 from segkit.core.errors import ModelFileError
-from segkit.core.images import Size
+from segkit.core.images.size import Size
 
 SCHEMA = 1
 """Version of the `segkit` block."""

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from segkit.core.backend.capability import Feature
 from segkit.core.errors import OptionError, SegkitError
-from segkit.core.images import Size, parse_imgsz
+from segkit.core.images.size import Size, parse_imgsz
 
 
 class Precision(StrEnum):

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core.images.geometry import PAD_VALUE, Letterbox, Size
+from segkit.core.images.geometry import PAD_VALUE, Letterbox
+from segkit.core.images.size import Size
 
 Picture = NDArray[np.uint8]
 """A picture as OpenCV holds it: (height, width, 3), BGR, uint8."""

@@ -12,35 +12,23 @@ before it, so that edges are smooth.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core.images import Letterbox, Size
 from segkit.core.inference import rle
-from segkit.core.inference._resample import Frame, Window, network_frame, picture_frame
+from segkit.core.inference._instances import Bits, Crop, Instance, Logits
+from segkit.core.inference._resample import Window, network_frame, picture_frame
 from segkit.core.inference.decode import Detections
 from segkit.core.inference.polygons import Outline, join, outlines
-
-Crop = tuple[NDArray[np.bool_], int, int]
-"""A mask (h, w) and where its first pixel lies in the frame: top, left. It is off outside."""
-
-CLEARLY = 1e-3
-"""A logit above this is positive however its interpolation was rounded."""
-
-
-class _Instance(Protocol):
-    """One object's mask in both conventions."""
-
-    def crop(self, native: bool) -> Crop: ...
 
 
 class InstanceMasks:
     """Masks of the objects in one picture, in one convention. Immutable; indexing shares the underlying data."""
 
-    def __init__(self, instances: Sequence[_Instance], letterbox: Letterbox, native: bool) -> None:
+    def __init__(self, instances: Sequence[Instance], letterbox: Letterbox, native: bool) -> None:
         """Use `from_prototypes` or `from_dense`."""
         self._instances = tuple(instances)
         self._native = native
@@ -62,16 +50,14 @@ class InstanceMasks:
         frames = (network_frame(low, letterbox.target), picture_frame(low, letterbox))
         windows = (frames[0].windows(detections.xyxy), frames[1].windows(letterbox.to_source(detections.xyxy)))
         regions = _union(*(frame.reach(window) for frame, window in zip(frames, windows, strict=True)))
-        rows = prototypes.transpose(
-            1, 0, 2
-        )  # a product a row: needs no copy, and no BLAS threads that would have to wake
+        rows = prototypes.transpose(1, 0, 2)  # one small product a row: no copy, and no BLAS threads to wake
         instances, kept = [], []
         for index in np.flatnonzero((windows[native][:, 2:] > windows[native][:, :2]).all(axis=1)).tolist():
             top, left, bottom, right = regions[index].tolist()
             with np.errstate(over="ignore", invalid="ignore"):
                 samples = detections.coefficients[index] @ rows[top:bottom, :, left:right]
             views = (Window(*windows[0][index].tolist()), Window(*windows[1][index].tolist()))
-            instance = _Logits(samples, (top, left), frames, views)
+            instance = Logits(samples, (top, left), frames, views)
             if instance.has_pixels(native):
                 instances.append(instance)
                 kept.append(index)
@@ -81,7 +67,7 @@ class InstanceMasks:
     def from_dense(cls, masks: NDArray[np.bool_]) -> InstanceMasks:
         """Masks (N, H, W) of a picture of size (H, W) that come from elsewhere; copied, cut to what is on."""
         size: Size = (masks.shape[1], masks.shape[2])
-        return cls([_Bits.trimmed(mask) for mask in masks], Letterbox.identity(size), native=True)
+        return cls([Bits.trimmed(mask) for mask in masks], Letterbox.identity(size), native=True)
 
     def __len__(self) -> int:
         """Number of objects."""
@@ -95,6 +81,11 @@ class InstanceMasks:
     def __iter__(self) -> Iterator[InstanceMasks]:
         """The objects one by one."""
         return (self[index] for index in range(len(self)))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the masks hold."""
+        return sum(instance.nbytes for instance in self._instances)
 
     @property
     def frame(self) -> Size:
@@ -139,51 +130,6 @@ class InstanceMasks:
     def _to_picture(self, outline: Outline) -> NDArray[np.float32]:
         points: NDArray[np.float32] = outline.astype(np.float32)
         return points if self._native else self.letterbox.to_source(np.tile(points, 2))[:, :2].copy()
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Logits:
-    """Low-resolution logits of one object. Pairs hold the network's convention first, the native one second."""
-
-    samples: NDArray[np.float32]
-    origin: tuple[int, int]
-    frames: tuple[Frame, Frame]
-    windows: tuple[Window, Window]
-
-    def crop(self, native: bool) -> Crop:
-        window = self.windows[native]
-        return self.frames[native].positive(self.samples, self.origin, window), window.top, window.left
-
-    def has_pixels(self, native: bool) -> bool:
-        """Whether any pixel is on: nearly always settled by the pixel next to the highest sample."""
-        y, x = divmod(int(self.samples.argmax()), self.samples.shape[1])
-        if not self.samples[y, x] > 0 or not np.isfinite(self.samples).all():
-            return False  # interpolation never exceeds the samples; and what is no number is no mask
-        frame, (top, left, bottom, right) = self.frames[native], self.windows[native]
-        row = top + int(frame.y.weights[top:bottom, self.origin[0] + y].argmax())
-        column = left + int(frame.x.weights[left:right, self.origin[1] + x].argmax())
-        return frame.value(self.samples, self.origin, row, column) > CLEARLY or bool(self.crop(native)[0].any())
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Bits:
-    """A ready mask, the same in both conventions."""
-
-    mask: NDArray[np.bool_]
-    top: int
-    left: int
-
-    @classmethod
-    def trimmed(cls, mask: NDArray[np.bool_]) -> _Bits:
-        """Cut to what is on, as a copy."""
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if not len(rows):
-            return cls(np.zeros((0, 0), np.bool_), 0, 0)
-        top, left = int(rows[0]), int(columns[0])
-        return cls(mask[top : rows[-1] + 1, left : columns[-1] + 1].astype(np.bool_), top, left)
-
-    def crop(self, native: bool) -> Crop:
-        return self.mask.copy(), self.top, self.left
 
 
 def _union(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:

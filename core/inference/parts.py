@@ -43,12 +43,12 @@ class Boxes(OnHost):
     @property
     def xyxyn(self) -> Array:
         """`xyxy` divided by the picture's sides: 0..1."""
-        return self.xyxy / self._sides()
+        return Array.of(self.xyxy / self._sides())
 
     @property
     def xywhn(self) -> Array:
         """`xywh` divided by the picture's sides: 0..1."""
-        return self.xywh / self._sides()
+        return Array.of(self.xywh / self._sides())
 
     @property
     def conf(self) -> Array:
@@ -76,8 +76,7 @@ class Boxes(OnHost):
         return self.data.shape
 
     def _columns(self, index: int | slice) -> Array:
-        columns: Array = self.data[:, index]
-        return columns
+        return Array.of(self.data[:, index])
 
     def _sides(self) -> NDArray[np.float32]:
         height, width = self.orig_shape
@@ -98,7 +97,7 @@ class Boxes(OnHost):
     def __repr__(self) -> str:
         """The table of numbers."""
         columns = "x1, y1, x2, y2, id, conf, cls" if self.is_track else "x1, y1, x2, y2, conf, cls"
-        table = np.array2string(self.data.numpy(), precision=3, suppress_small=True)
+        table = np.array2string(np.asarray(self.data), precision=3, suppress_small=True)
         return f"Boxes({len(self)} of {columns}; orig_shape={self.orig_shape}\n{table})"
 
 
@@ -136,7 +135,8 @@ class Masks(OnHost):
     def xyn(self) -> list[NDArray[np.float32]]:
         """`xy` divided by the picture's sides: 0..1."""
         height, width = self.orig_shape
-        return [outline / np.array([width, height], np.float32) for outline in self.xy]
+        sides = np.array([width, height], np.float32)
+        return [(outline / sides).astype(np.float32, copy=False) for outline in self.xy]
 
     def rle(self) -> list[Rle]:
         """COCO compressed run lengths at the size of the picture, one for each object."""

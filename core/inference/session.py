@@ -68,34 +68,33 @@ class Session:
             )
         return size
 
-    def check(self, args: PredictArguments) -> None:
-        """Refuse arguments that this model cannot serve, before any picture is read.
+    def resolve(self, args: PredictArguments) -> PredictArguments:
+        """The arguments with the input size filled in, checked against this model before any picture is read.
 
         Raises:
             OptionError: an impossible size or class index.
         """
-        self.input_size(args)
         count = len(self.metadata.names)
         wrong = [index for index in args.classes or () if index < 0 or (count and index >= count)]
         if wrong:
             known = f"the model has {count} classes, 0 to {count - 1}" if count else "an index starts at 0"
             raise OptionError.invalid("classes", wrong[0], known)
+        return args.model_copy(update={"imgsz": self.input_size(args)})
 
     def predict(self, items: Iterable[Item], args: PredictArguments, on_error: OnError) -> Iterator[Results]:
         """Results in the order of the items, one batch in memory at a time.
 
         Args:
             items: pictures; unreadable ones go to `on_error`.
-            args: checked arguments.
+            args: arguments, resolved or not.
             on_error: called for each unreadable item.
 
         Raises:
             RuntimeFailure: the runtime failed, or computes no numbers.
         """
-        self.check(args)
-        size = self.input_size(args)
+        args = self.resolve(args)
         for group in self._groups(items, args, on_error):
-            yield from self._run(group, size, args)
+            yield from self._run(group, args)
 
     def _groups(self, items: Iterable[Item], args: PredictArguments, on_error: OnError) -> Iterator[list[Item]]:
         """Lists of up to one batch of readable items; tensors of different shapes are kept apart."""
@@ -106,15 +105,18 @@ class Session:
             if item.error is not None:
                 on_error(item.error)
                 continue
-            if group and (len(group) == limit or _kind(item) != _kind(group[0])):
+            if group and _kind(item) != _kind(group[0]):
                 yield group
                 group = []
             group.append(item)
+            if len(group) == limit:
+                yield group
+                group = []
         if group:
             yield group
 
-    def _run(self, group: list[Item], size: Size, args: PredictArguments) -> Iterator[Results]:
-        batch = self._batch(group, size, args)
+    def _run(self, group: list[Item], args: PredictArguments) -> Iterator[Results]:
+        batch = self._batch(group, args)
         start = time.perf_counter()
         raw = self._runner.run(batch)
         seconds = time.perf_counter() - start
@@ -140,9 +142,10 @@ class Session:
             result.speed.update(speed)
             yield result
 
-    def _batch(self, group: list[Item], size: Size, args: PredictArguments) -> ImageBatch:
+    def _batch(self, group: list[Item], args: PredictArguments) -> ImageBatch:
         if group[0].tensor is None:
-            return ImageBatch([item.picture for item in group if item.picture is not None], size, minimal=args.rect)
+            pictures = [item.picture for item in group if item.picture is not None]
+            return ImageBatch(pictures, args.imgsz or self.metadata.imgsz, minimal=args.rect)
         batch = ImageBatch.from_f32(np.stack([item.tensor for item in group if item.tensor is not None]))
         height, width = batch.size
         if not self.metadata.dynamic_size and batch.size != self.metadata.imgsz:

@@ -1,0 +1,132 @@
+"""The command line as a whole: find the command, parse, run, and turn every error into one line and an exit code.
+
+Exit codes: 0 done, 1 failure, 2 what was given cannot be used, 130 interrupted. A command's module is imported when
+that command is asked for; the general help knows only the table below.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from segkit.cli.argv import normalise, split, switched_on
+from segkit.cli.command import Command
+from segkit.cli.output import Output, prepare_streams
+from segkit.core.errors import SegkitError
+
+SUMMARIES = {
+    "predict": "Find and outline objects in pictures.",
+    "export": "Convert a model to another format.",
+    "formats": "Show what every format can do and needs, and its options.",
+    "info": "Show layers and sizes of a model, or what a file says about itself.",
+    "version": "Show the versions of segkit and of the runtimes it can use.",
+}
+"""Every command; each is a module of this package with a function `command(words)`."""
+
+HELP = "Instance segmentation that runs anywhere: predict with a model, or export it to a file that runs elsewhere."
+
+EPILOG = """[bold]Examples[/bold]
+  segkit predict model=yolov8n-seg.pt source=bus.jpg
+  segkit predict yolov8n-seg.onnx pictures/ --conf 0.5 --save-txt
+  segkit export yolov8n-seg.pt --format onnx --half
+  segkit formats onnx
+
+Write options as name=value or as --name value. [bold]segkit COMMAND --help[/bold] lists those of a command."""
+
+PROGRAM = "segkit"
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line and return its exit code; nothing is raised."""
+    prepare_streams()
+    output = Output(json=switched_on(argv, "json"), debug=switched_on(argv, "debug"))
+    try:
+        # A toolchain's chatter must not get into the document.
+        with contextlib.redirect_stdout(output.text):
+            code = _dispatch(argv, output)
+        sys.stdout.flush()
+        return code
+    except SystemExit as exit_:  # rich and typer leave this way when the reader of a pipe has gone
+        return exit_.code if isinstance(exit_.code, int) else 1
+    except KeyboardInterrupt:
+        output.failure("KeyboardInterrupt", "interrupted.")
+        return 130
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; give it something that takes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SegkitError as error:
+        output.failure(type(error).__name__, str(error), error)
+        return error.exit_code
+    except Exception as error:
+        return _unexpected(error, output)
+
+
+def application(command: Command | None = None) -> typer.Typer:
+    """The typer application with `command` in full; the others only have their summaries."""
+    app = typer.Typer(
+        name=PROGRAM,
+        help=HELP,
+        epilog=EPILOG,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name, summary in SUMMARIES.items():
+        if command and command.name == name:
+            command.add_to(app, summary)
+        else:
+            app.command(name, help=summary)(_not_loaded)
+    return app
+
+
+def _not_loaded() -> None:
+    """Stands for a command that was not asked for."""
+
+
+def load(name: str, words: Sequence[str] = ()) -> Command:
+    """A command in full; `words` are those that follow it (the options of export depend on them)."""
+    module = importlib.import_module(f"segkit.cli.{name}")
+    command: Command = module.command(words)
+    return command
+
+
+def _dispatch(argv: Sequence[str], output: Output) -> int:
+    if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:
+        return _complete()
+    name, words = split(argv, list(SUMMARIES))
+    command = load(name, words) if name else None
+    canonical = normalise(words, command.grammar()) if command else words
+    values = application(command)(canonical, prog_name=PROGRAM, standalone_mode=False)
+    if command and isinstance(values, dict):
+        command.run(values, output)
+        return 0
+    return values if isinstance(values, int) else 0
+
+
+def _complete() -> int:
+    """Shell completion: typer reads the half-written line from the environment, so every command is needed in full."""
+    app = application()
+    app.registered_commands.clear()
+    for name, summary in SUMMARIES.items():
+        load(name, ["--help"]).add_to(app, summary)
+    app(prog_name=PROGRAM)
+    return 0
+
+
+def _unexpected(error: Exception, output: Output) -> int:
+    """An error that nobody raised on purpose."""
+    if show := getattr(error, "format_message", None):  # typer's own: the type's home differs between its versions
+        output.failure(type(error).__name__, show(), error)
+        return 2
+    kind = type(error).__name__
+    detail = (str(error).splitlines() or [""])[0]
+    hint = "" if output.debug else " Run again with --debug for the traceback."
+    output.failure(kind, f"something unexpected happened ({kind}: {detail}).{hint}", error)
+    return 1

@@ -1,0 +1,89 @@
+"""`segkit export`: convert weights, then say where the artefact is and how to use it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segkit.cli.argv import Kind, Positional, peek
+from segkit.cli.command import Argument, Command, Option, Values, from_rows
+from segkit.cli.output import Output, size_of
+from segkit.core.errors import OptionError
+
+DETAILS = (
+    "The artefact lands beside the weights unless output= says otherwise, and replaces an older one once complete."
+)
+
+EPILOG = """[bold]Examples[/bold]
+  segkit export model=yolov8n-seg.pt format={name}
+  segkit export yolov8n-seg.pt --format {name} --imgsz 480,640 --output exported/"""
+
+CHOOSE = """
+
+[bold]Formats[/bold]
+  {names}
+
+The options depend on the format: [bold]segkit export --format NAME --help[/bold] lists them."""
+
+
+def command(words: Sequence[str]) -> Command:
+    """The command for the format that `words` name: its options are those of that format, and no others.
+
+    Raises:
+        OptionError: no format is named.
+        UnknownFormatError, PluginError, UnsupportedError: the format cannot be exported to.
+    """
+    from segkit.cli import catalogue
+
+    model = Argument(Positional("model"), "weights (.pt, .safetensors) or an architecture (.yaml)")
+    options = [
+        Option("format", Kind.VALUE, "what to convert to", "name"),
+        Option("output", Kind.VALUE, "file or folder to write to (default: beside the weights)", "path"),
+    ]
+    name = peek(words, "format")
+    if name is None:
+        names = catalogue.exportable()
+        if not {"-h", "--help"} & set(words):
+            raise OptionError(f"Say which format to export to: format=NAME, one of {', '.join(names)}.")
+        epilog = (EPILOG + CHOOSE).format(name=names[0] if names else "NAME", names="  ".join(names))
+        return Command("export", "export", run, (model,), tuple(options), DETAILS, epilog)
+    fmt = catalogue.find(name)
+    own = from_rows(catalogue.export_options(fmt), panel=f"{fmt.title} options")
+    known = {option.name for option in own}
+    declined = [Option(flag, Kind.FLAG, "", hidden=True) for flag in catalogue.declined_flags(fmt) if flag not in known]
+    epilog = EPILOG.format(name=fmt.name)
+    return Command("export", f"export to {fmt.name}", run, (model,), (*options, *own, *declined), DETAILS, epilog)
+
+
+def run(values: Values, output: Output) -> None:
+    """Convert and report."""
+    from segkit import YOLO
+
+    path = values.pop("model")
+    with output.working(f"loading {path}") as report:
+        result = YOLO(path).export_to(values.pop("format"), **values, report=report)
+    commands = [_follow_up("predict", result.path, "source=picture.jpg")]
+    if output.json:
+        output.document(_document(result, commands))
+        return
+    output.line(f"{result.path}  {size_of(result.size)}  {result.seconds:.1f} s")
+    output.block("Use it", commands)
+    # Announced, so that nobody looks for it in vain; it joins the list above when the command is there.
+    output.block("With the coming val command", [_follow_up("val", result.path, "data=data.yaml")])
+
+
+def _follow_up(name: str, artefact: Path, *words: str) -> str:
+    """A command line to paste into a shell."""
+    return shlex.join(["segkit", name, f"model={artefact}", *words])
+
+
+def _document(result: Any, commands: list[str]) -> dict[str, Any]:
+    return {
+        "path": str(result.path),
+        "bytes": result.size,
+        "seconds": round(result.seconds, 3),
+        "metadata": result.metadata.to_plain(),
+        "commands": commands,
+    }

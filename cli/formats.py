@@ -1,0 +1,136 @@
+"""`segkit formats`: what every format can do and needs; `segkit formats onnx`: everything about one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from segkit.cli.argv import Positional
+from segkit.cli.command import Argument, Command, Values
+from segkit.cli.output import Output
+
+if TYPE_CHECKING:
+    from segkit._formats import FormatInfo
+    from segkit.cli.catalogue import OptionRow
+
+EPILOG = """[bold]Examples[/bold]
+  segkit formats            all formats, with the reason for every gap
+  segkit formats onnx       one format: every option, its gaps, what it needs
+  segkit formats --json     the same for a program"""
+
+TABLE_WIDTH, OPTIONS_WIDTH = 100, 80
+"""Columns below which a table becomes one block a row."""
+
+COLUMNS = ("export", "predict", "half", "int8", "dynamic", "nms")
+
+
+def command(words: Sequence[str]) -> Command:
+    """The command."""
+    name = Argument(Positional("name", required=False), "show this format alone, with its options")
+    return Command("formats", "formats", run, (name,), epilog=EPILOG)
+
+
+def run(values: Values, output: Output) -> None:
+    """Show one format or all of them."""
+    if "name" in values:
+        _show_one(values["name"], output)
+    else:
+        _show_all(output)
+
+
+def _show_all(output: Output) -> None:
+    from segkit import formats
+
+    infos = formats()
+    if output.json:
+        output.document({"formats": [_overview(info) for info in infos]})
+        return
+    usable = [info for info in infos if not info.error]
+    if output.console.width >= TABLE_WIDTH:
+        table = output.table("format", "artefact", "installed", *COLUMNS)
+        for info in usable:
+            table.add_row(info.name, _artefact(info), _installed(info), *_marks(info))
+        output.show(table)
+    else:
+        for info in usable:
+            facts = zip(
+                ("artefact", "installed", *COLUMNS), (_artefact(info), _installed(info), *_marks(info)), strict=True
+            )
+            output.block(info.title, (f"{name:10} {value}" for name, value in facts))
+    for info in usable:
+        output.block(f"{info.name} does not have", _gaps(info))
+    output.block("Broken plugins", (f"{info.name} ({info.distribution}): {info.error}" for info in infos if info.error))
+    output.line()
+    output.line("Every option of a format: segkit formats NAME")
+
+
+def _show_one(name: str, output: Output) -> None:
+    from segkit._formats import format_info
+    from segkit.cli import catalogue
+
+    info, fmt = format_info(name), catalogue.find(name)
+    exporting = catalogue.export_options(fmt) if fmt.export_options else []
+    loading = catalogue.rows(fmt.load_options)
+    needs = [
+        (need.distribution, sorted(feature.value for feature in need.needed_for), catalogue.version_of(need))
+        for need in fmt.requires
+    ]
+    if output.json:
+        options = {"options": [asdict(row) for row in exporting], "load_options": [asdict(row) for row in loading]}
+        requires = [dict(zip(("requirement", "needed_for", "installed"), need, strict=True)) for need in needs]
+        output.document(_overview(info) | options | {"requires": requires})
+        return
+    facts = {"name": ", ".join((info.name, *info.aliases)), "artefact": _artefact(info), "made from": info.source}
+    output.block(info.title, (f"{label:10} {value}" for label, value in facts.items() if value))
+    _options(f"Options of segkit export format={info.name}", exporting, output)
+    _options("Options when segkit runs such a file", loading, output)
+    output.block("Gaps", _gaps(info))
+    output.block("Needs", (f"{what} for {', '.join(why)}: {found or 'not installed'}" for what, why, found in needs))
+    if info.install:
+        output.block("To install what is missing", dict.fromkeys(info.install.values()))
+
+
+def _options(title: str, rows: list[OptionRow], output: Output) -> None:
+    """A table of options, or one block an option on a narrow terminal."""
+    if output.console.width < OPTIONS_WIDTH:
+        output.block(title, (f"{row.name} ({row.type}) {row.default}: {row.help}" for row in rows))
+    elif rows:
+        output.block(title)
+        table = output.table("option", "type", "default", "help")
+        for row in rows:
+            table.add_row(row.name, row.type, row.default, row.help)
+        output.show(table)
+
+
+def _overview(info: FormatInfo) -> dict[str, object]:
+    """A format for machines; a gap is an object with kind and reason, a feature that works is true."""
+    if info.error:
+        return {"name": info.name, "distribution": info.distribution, "error": info.error}
+    plain = {key: value for key, value in asdict(info).items() if key not in ("options", "load_options")}
+    support = {
+        name: dict(zip(("kind", "reason"), gap, strict=True)) if gap else True for name, gap in info.support.items()
+    }
+    return plain | {"installed": not info.install, "support": support}
+
+
+def _artefact(info: FormatInfo) -> str:
+    return info.artefact.format(stem="model")
+
+
+def _installed(info: FormatInfo) -> str:
+    lines = dict.fromkeys(info.install.values())
+    if len(lines) > 1:
+        return "; ".join(f"for {feature}: {line}" for feature, line in info.install.items())
+    return next(iter(lines), "yes")
+
+
+def _marks(info: FormatInfo) -> list[str]:
+    yes = {name: "-" if gap else "yes" for name, gap in info.support.items()}
+    batch, size = yes["dynamic batch"], yes["dynamic size"]
+    yes["dynamic"] = batch if batch == size else "batch" if batch == "yes" else "size"
+    return [yes[column] for column in COLUMNS]
+
+
+def _gaps(info: FormatInfo) -> Iterable[str]:
+    return (f"{name} ({gap[0]}): {gap[1]}" for name, gap in info.support.items() if gap)

@@ -1,0 +1,189 @@
+"""Where text goes: results to stdout, everything about the run to stderr, and in JSON mode one document to stdout."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+_PLAIN = {"…": "...", "×": "x", "·": "|", "–": "-", "—": "-", "≥": ">=", "≤": "<=", "→": "->"}  # fmt: skip
+PIPE_WIDTH = 200
+"""Columns of a table that goes to a file or a pipe: wide enough not to wrap, unless COLUMNS says otherwise."""
+
+
+class Output:
+    """The two streams of a run and how they are used; `json` and `debug` are the switches of the command line."""
+
+    def __init__(self, *, json: bool = False, debug: bool = False) -> None:
+        """Take hold of stdout: in JSON mode nothing but the document may reach it."""
+        self.json, self.debug = json, debug
+        self._stdout = sys.stdout
+        self._stderr = sys.stderr
+        self._live = False
+        self._begun = False
+
+    @property
+    def text(self) -> TextIO:
+        """The stream for human text."""
+        return self._stderr if self.json else self._stdout
+
+    @cached_property
+    def console(self) -> Console:
+        """A rich console on the stream for human text; neither markup nor emoji are read out of what it prints."""
+        from rich.console import Console
+
+        width = None if self.text.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+        return Console(file=self.text, width=width, highlight=False, markup=False, emoji=False)
+
+    def line(self, text: str = "") -> None:
+        """One line, never wrapped; above the counter while there is one."""
+        if self._live:
+            self.console.print(visible(text), soft_wrap=True)
+        else:
+            print(visible(text), file=self.text)
+        self._begun = True
+
+    def table(self, *columns: str, right: Collection[str] = ()) -> Table:
+        """An empty table, the columns in `right` flush right; what is too long goes on in the next line."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold", justify="right" if column in right else "left")
+        return table
+
+    def show(self, renderable: RenderableType) -> None:
+        """A table, or whatever else rich can draw."""
+        self.console.print(renderable)
+        self._begun = True
+
+    def block(self, title: str, lines: Iterable[str] = ()) -> None:
+        """A title and its lines, indented; on a terminal they wrap at words. Nothing if `lines` is given and empty."""
+        from rich.padding import Padding
+
+        body = list(lines)
+        if not body and lines != ():
+            return
+        if self._begun:
+            self.line()
+        self._begun = True
+        self.console.print(title, style="bold")
+        for text in body:
+            if self.text.isatty():
+                self.console.print(Padding(visible(text), (0, 0, 0, 2)))
+            else:
+                self.line(f"  {text}")
+
+    @contextlib.contextmanager
+    def working(self, text: str) -> Iterator[Callable[[str], None]]:
+        """A spinner on stderr whose text the given function sets; plain lines of text where no terminal is."""
+        if not self._stderr.isatty():
+            yield self.notice
+            return
+        from rich.console import Console
+
+        with Console(file=self._stderr, markup=False, emoji=False).status(visible(text)) as status:
+            yield lambda step: status.update(visible(step))
+
+    @contextlib.contextmanager
+    def counter(self, unit: str, total: int | None) -> Iterator[Callable[[], None]]:
+        """Counts what is done below the lines of a terminal, from the second item on; call what this gives for each."""
+        if self.json or not self._stdout.isatty():
+            yield lambda: None
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        rate = TextColumn(f"{{task.fields[rate]:.1f}} {unit}/s")
+        columns = MofNCompleteColumn(), BarColumn(), rate, TimeRemainingColumn()
+        redirect = self._stderr.isatty()
+        progress = Progress(*columns, console=self.console, transient=True, redirect_stderr=redirect)
+        task = progress.add_task(unit, total=total, rate=0.0)
+
+        def advance() -> None:
+            progress.update(task, advance=1, rate=progress.tasks[task].speed or 0.0)
+            if not self._live and progress.tasks[task].completed > 1:
+                progress.start()
+                self._live = True
+
+        try:
+            yield advance
+        finally:
+            progress.stop()
+            self._live = False
+
+    def document(self, value: Any) -> None:
+        """The JSON document of this run."""
+        utf8 = (self._stdout.encoding or "").lower().replace("-", "") == "utf8"
+        # Made as a whole before it is written: half a document would be worse than none.
+        text = json.dumps(value, ensure_ascii=not utf8, allow_nan=False, indent=2, default=_serialisable)
+        self._stdout.write(text + "\n")
+
+    def notice(self, text: str) -> None:
+        """One line about the run, on stderr; above the counter while there is one."""
+        print(visible(text), file=sys.stderr)
+
+    def failure(self, kind: str, text: str, error: BaseException | None = None) -> None:
+        """An error: one line on stderr, the document in JSON mode, the traceback with --debug."""
+        if self.debug and error is not None:
+            traceback.print_exception(error, file=self._stderr)
+        message = " ".join(part.strip() for part in text.splitlines() if part.strip())
+        if self.json:
+            with contextlib.suppress(OSError):  # stdout itself may be what failed
+                self.document({"error": {"type": kind, "message": message}})
+        red = self._stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        label = "\x1b[1;31mError:\x1b[0m" if red else "Error:"
+        print(label, visible(message), file=self._stderr)
+
+
+def visible(text: str) -> str:
+    """`text` with control characters spelt out: a file name must not be able to steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def size_of(count: int) -> str:
+    """A size in bytes as people say it: 13.4 MB."""
+    value, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def prepare_streams() -> None:
+    """Let every character through a terminal of any encoding: in plain spelling, or else as an escape.
+
+    A stream that is closed from the start swallows what is written to it.
+    """
+    sys.stdout = sys.stdout or io.StringIO()
+    sys.stderr = sys.stderr or io.StringIO()
+    codecs.register_error("segkit.plain", _plain_spelling)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="segkit.plain")
+
+
+def _plain_spelling(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    piece = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(char) or char.encode("ascii", "backslashreplace").decode() for char in piece), error.end
+
+
+def _serialisable(value: Any) -> Any:
+    """Plain values for arrays, numbers of numpy, and paths."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
