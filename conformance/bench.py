@@ -1,0 +1,75 @@
+"""One format under test: its exports and its reference, each made once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from segkit.conformance import reference
+from segkit.core.backend import Anchors, Backend, Feature, Precision, Predictor, Selected
+from segkit.core.backend.calibration import PictureCalibration
+from segkit.core.backend.pipeline import ExportResult, ModelCard, export, plan
+from segkit.core.backend.registry import Registry
+from segkit.core.images import ImageBatch
+
+BY_PRECISION = {Precision.FP16: Feature.HALF, Precision.INT8: Feature.INT8}
+
+
+class Bench:
+    """Exports `weights` to a format on demand and knows what PyTorch makes of the same pictures."""
+
+    def __init__(self, registry: Registry, name: str, weights: Path, folder: Path) -> None:
+        """`folder` takes the artefacts."""
+        self.registry, self.weights, self.folder = registry, weights, folder
+        self.backend: Backend = registry.get(name)
+        self._made: dict[str, ExportResult] = {}
+
+    @cached_property
+    def network(self) -> Any:
+        """The reference network."""
+        return reference.network_of(self.weights)
+
+    def export(self, **options: Any) -> ExportResult:
+        """The artefact for these options, through the same road as a user's export, but in this process."""
+        key = repr(sorted(options.items()))
+        if key not in self._made:
+            fmt = self.backend.format
+            card = ModelCard(self.network.names, coefficients=self.network.config.head.masks)
+            size = options.get("imgsz", (640, 640))
+            batch = options.get("batch", 1)
+            calibration = PictureCalibration(reference.pictures(max(8, batch), size, seed=2).u8_nhwc, batch)
+            links = plan(self.registry, fmt.name, options, card, calibration)
+            target = self.folder / str(len(self._made)) / fmt.artefact_name("model", links[-1].options)
+            self._made[key] = export(self.registry, links, self.weights, target, calibration=calibration, isolate=False)
+        return self._made[key]
+
+    def load(self, made: ExportResult) -> Predictor:
+        """A predictor with the format's default options."""
+        return self.backend.load(made.path, self.backend.format.parse_load_options({}))
+
+    def expected(self, batch: ImageBatch) -> Anchors:
+        """PyTorch's outputs."""
+        return reference.outputs_of(self.network, batch)
+
+    def switches(self, *features: Feature) -> Mapping[str, Any]:
+        """Export options that switch these features on."""
+        model = self.backend.format.export_options
+        assert model is not None
+        return {
+            name: value
+            for name, switch in model.switches()
+            for value, switched in switch.values.items()
+            if set(switched) & set(features)
+        }
+
+
+def anchors(raw: Anchors | Selected) -> Anchors:
+    """The outputs of a network without NMS.
+
+    Raises:
+        AssertionError: the predictor says that the graph has selected already.
+    """
+    assert isinstance(raw, Anchors), f"an artefact exported without nms gave {type(raw).__name__}, not Anchors"
+    return raw

@@ -1,0 +1,1 @@
+pytest_plugins = ["segkit.conformance"]  # shows the values inside the suite's own asserts

@@ -1,0 +1,5 @@
+from segkit.conformance import BackendSuite
+
+
+class TestNumpy(BackendSuite):
+    format = "numpy"

@@ -1,0 +1,120 @@
+"""ONNX: the exchange format that most runtimes read; run here with onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from segkit.core.backend import (
+    FULL,
+    Backend,
+    ExportJob,
+    ExportOptions,
+    Feature,
+    Format,
+    Gap,
+    GapKind,
+    LoadOptions,
+    Match,
+    Metadata,
+    Predictor,
+    Requirement,
+    Support,
+    Switches,
+    hookimpl,
+)
+from segkit.core.errors import ModelFileError
+
+
+class OnnxExportOptions(ExportOptions):
+    """Options of `segkit export format=onnx`."""
+
+    dynamic: Annotated[bool, Switches({True: (Feature.DYNAMIC_BATCH, Feature.DYNAMIC_SIZE)})] = Field(
+        default=False, description="leave the batch and the input size free; imgsz and batch are then only the defaults"
+    )
+    simplify: bool = Field(default=True, description="fold constants and merge nodes with onnxslim")
+    opset: int = Field(default=18, ge=17, le=24, description="ONNX operator set; a higher one needs a newer runtime")
+
+
+_EXPORT = frozenset({Feature.EXPORT})
+_PREDICT = frozenset({Feature.PREDICT})
+
+FORMAT = Format(
+    name="onnx",
+    title="ONNX",
+    artefact="{stem}.onnx",
+    suffixes=(".onnx",),
+    export_options=OnnxExportOptions,
+    support=Support(
+        {
+            Feature.EXPORT: FULL,
+            Feature.PREDICT: FULL,
+            Feature.HALF: FULL,
+            Feature.INT8: Gap(
+                GapKind.NOT_IMPLEMENTED,
+                "quantising without a loss of objects needs a calibration step that segkit does not have for ONNX yet; "
+                "half=True halves the file",
+            ),
+            Feature.DYNAMIC_BATCH: FULL,
+            Feature.DYNAMIC_SIZE: FULL,
+            Feature.NMS: Gap(
+                GapKind.NOT_IMPLEMENTED,
+                "segkit selects objects after the network, the same way for every format; a file is the network alone",
+            ),
+        }
+    ),
+    requires=(
+        Requirement("torch>=2.9", _EXPORT),
+        Requirement("onnx>=1.18", _EXPORT),
+        Requirement("onnxscript>=0.5", _EXPORT),
+        Requirement("onnxslim>=0.1.60", _EXPORT),
+        Requirement(
+            "onnxruntime>=1.20",
+            _PREDICT,
+            alternatives=("onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino"),
+        ),
+    ),
+)
+
+
+class OnnxBackend(Backend):
+    """Exports with torch's own exporter, runs with onnxruntime."""
+
+    format = FORMAT
+
+    def export(self, job: ExportJob) -> None:
+        """Write one self-contained .onnx file."""
+        from segkit.plugins.onnx.exporter import export
+
+        export(job)
+
+    def load(self, path: Path, options: LoadOptions) -> Predictor:
+        """A session of onnxruntime; the file may come from any tool."""
+        from segkit.plugins.onnx.predictor import OnnxPredictor
+
+        # The metadata is read first: it tells what a fake or cut file is, the runtime only that it cannot parse it.
+        return OnnxPredictor(path, options, self.read_metadata(path))
+
+    def read_metadata(self, path: Path) -> Metadata | None:
+        """What the file says, corrected by what its graph fixes; needs no runtime."""
+        from segkit.plugins.onnx.header import read_header
+
+        return read_header(path).metadata(path)
+
+    def recognises(self, path: Path) -> Match | None:
+        """By content: a protobuf message with an ONNX graph in it, whatever its name."""
+        from segkit.plugins.onnx.header import read_header
+
+        try:
+            read_header(path)
+        except ModelFileError:
+            return None
+        return Match(Match.CONTENT, "it holds an ONNX graph")
+
+
+@hookimpl
+def segkit_backends() -> list[Backend]:
+    """The ONNX backend."""
+    return [OnnxBackend()]

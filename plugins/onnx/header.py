@@ -1,0 +1,178 @@
+"""The outside of an ONNX file, read with nothing but Python.
+
+Names and input size are wanted before a file runs, and every plugin is asked whether a file is its own: neither should
+wait for a runtime to start. An ONNX file is one protobuf message, in which every long value has its length in front, so
+weights and nodes are stepped over and a file of any size is read in about a millisecond. The walk also finds where a
+file is cut off. Field numbers are those of `onnx.proto3` in the ONNX specification.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from segkit.core.backend import Metadata
+from segkit.core.errors import ModelFileError
+
+Shape = tuple[int | str, ...]
+"""Sizes of a tensor; a name where the size is free ("" where it has no name)."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands outside of nodes and weights: the properties and the shape of the first input (None: not stated)."""
+
+    properties: dict[str, str]
+    input_shape: Shape | None
+
+    def metadata(self, path: Path) -> Metadata | None:
+        """The properties as metadata, None where there is nothing; sizes that the graph fixes win over the properties.
+
+        Raises:
+            ModelFileError: a property has an impossible value.
+        """
+        shape = self.input_shape
+        if shape is None or len(shape) != 4:
+            return Metadata.parse(self.properties, path) if self.properties else None
+        metadata = Metadata.parse(self.properties, path)
+        batch, _, height, width = shape
+        facts: dict[str, object] = {"batch": batch} if isinstance(batch, int) else {}
+        fixed = isinstance(height, int) and isinstance(width, int)
+        if fixed:
+            facts["imgsz"] = (height, width)
+        if metadata.segkit is None:
+            facts["args"] = metadata.args | {"dynamic": not fixed}
+        return metadata.model_copy(update=facts)
+
+
+class _Field(NamedTuple):
+    """One field of a message: a number, or the place [start, stop) of its bytes."""
+
+    number: int
+    value: int
+    start: int
+    stop: int
+
+
+def read_header(path: Path) -> Header:
+    """Properties and input shape of an ONNX file.
+
+    Raises:
+        ModelFileError: it is something else (and what), or it is damaged (and where).
+    """
+    try:
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _model(data)
+    except OSError as error:
+        problem = "it is a folder, not an ONNX file" if path.is_dir() else (error.strerror or str(error)).lower()
+        raise ModelFileError(path, problem) from None
+    except ValueError as error:
+        problem = _other_kind(path) or f"it is not an ONNX model, or is damaged: {error}"
+        raise ModelFileError(path, problem) from None
+
+
+def _model(data: mmap.mmap) -> Header:
+    version, graph, properties = 0, None, {}
+    for field in _fields(data, 0, len(data)):
+        if field.number == 1:  # ModelProto.ir_version
+            version = field.value
+        elif field.number == 7:  # ModelProto.graph
+            graph = field
+        elif field.number == 14:  # ModelProto.metadata_props
+            entry = {part.number: data[part.start : part.stop].decode() for part in _inside(data, field)}
+            properties[entry.get(1, "")] = entry.get(2, "")
+    if graph is None or not 1 <= version <= 1000:
+        raise ValueError("no graph was found in it")
+    for field in _inside(data, graph):
+        if field.number == 11:  # GraphProto.input, in the order of the network's signature
+            return Header(properties, _shape(data, field))
+    return Header(properties, None)
+
+
+def _shape(data: mmap.mmap, value_info: _Field) -> Shape | None:
+    """ValueInfoProto.type (2) → TypeProto.tensor_type (1) → shape (2) → dim (1) → dim_value (1) or dim_param (2)."""
+    place = value_info
+    for number in (2, 1, 2):
+        found = [field for field in _inside(data, place) if field.number == number]
+        if not found:
+            return None
+        place = found[-1]
+    sizes: list[int | str] = []
+    for dimension in _inside(data, place):
+        size: int | str = ""
+        for part in _inside(data, dimension):
+            size = part.value if part.number == 1 else data[part.start : part.stop].decode()
+        sizes.append(size)
+    return tuple(sizes)
+
+
+def _inside(data: mmap.mmap, field: _Field) -> Iterator[_Field]:
+    return _fields(data, field.start, field.stop)
+
+
+def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[_Field]:
+    """The fields of the message in data[at:end].
+
+    Raises:
+        ValueError: it is no message, or its end is missing.
+    """
+    while at < end:
+        tag, at = _varint(data, at, end)
+        number, wire_type = tag >> 3, tag & 7
+        value = 0
+        if wire_type == 0:
+            start = at
+            value, at = _varint(data, at, end)
+        elif wire_type in (1, 5):
+            start, at = at, at + (8 if wire_type == 1 else 4)
+        elif wire_type == 2:
+            length, start = _varint(data, at, end)
+            at = start + length
+        else:
+            raise ValueError(f"byte {at} belongs to no field")
+        if number == 0:
+            raise ValueError(f"byte {at} belongs to no field")
+        if at > end:
+            raise ValueError(f"byte {at} is announced, but it ends at {end} (an interrupted download?)")
+        yield _Field(number, value, start, at)
+
+
+def _varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
+    """(value, place behind it) of a number of 7 bits a byte, lowest first."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= end:
+            raise ValueError(f"it breaks off at byte {end}")
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            return value, at
+    raise ValueError(f"byte {at} belongs to no number")
+
+
+def _other_kind(path: Path) -> str | None:
+    """What a file that is no ONNX model is, where its first bytes tell."""
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    text = head.lstrip().lower()
+    if not head:
+        return "the file is empty"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "it is an HTML page, not an ONNX model (a download that failed?)"
+    if head.startswith(b"PK\x03\x04"):
+        return "it is a zip archive (a PyTorch file?), not an ONNX model"
+    if text and all(byte >= 9 for byte in head) and _is_text(head):
+        return "it is a text file, not an ONNX model"
+    return None
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 4  # a character cut at the end of the sample
+    return True
