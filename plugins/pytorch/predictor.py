@@ -1,0 +1,48 @@
+"""From a weights file to a predictor and to metadata. Reading metadata needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segkit.core.backend import LoadOptions, Metadata, Predictor, Seal
+from segkit.core.images import Size, round_up
+from segkit.core.model import Checkpoint, read_checkpoint
+
+
+def load(path: Path, options: LoadOptions) -> Predictor:
+    """A predictor for a weights file.
+
+    Raises:
+        ModelFileError, UnsafeCheckpointError: the file is no YOLOv8-seg, damaged, or hostile.
+        OptionError: there is no such device here.
+        RuntimeFailure: the device refuses, e.g. for lack of memory.
+    """
+    from segkit.core.model import load_network
+    from segkit.plugins.pytorch.devices import resolve
+    from segkit.plugins.pytorch.running import NetworkPredictor
+
+    device = resolve(options.device)  # first: a wrong device is no reason to read the file
+    network = load_network(path)
+    if getattr(options, "fuse", True):
+        network.fuse()
+    return NetworkPredictor(network, network.stride, device, options)
+
+
+def read_metadata(path: Path) -> Metadata:
+    """What a weights file says about itself: names, stride, the size it was trained at.
+
+    Raises:
+        ModelFileError, UnsafeCheckpointError: it is no YOLOv8-seg, damaged, or hostile.
+    """
+    checkpoint = read_checkpoint(path)
+    config = checkpoint.require_config()
+    stride = max(config.strides)
+    seal = Seal(dynamic_batch=True, dynamic_size=True, coefficients=config.head.masks)
+    return Metadata(stride=stride, imgsz=_trained_size(checkpoint, stride), names=checkpoint.names, segkit=seal)
+
+
+def _trained_size(checkpoint: Checkpoint, stride: int) -> Size:
+    given = checkpoint.train_args.get("imgsz")
+    if isinstance(given, bool) or not isinstance(given, int) or not stride <= given <= 8192:
+        return 640, 640
+    return round_up(given, stride), round_up(given, stride)
