@@ -16,8 +16,8 @@ SegkitError                      exit code 1
 └── RuntimeFailure               a runtime failed while it ran a model
 ```
 
-An error owns its message: typed fields go in, the text is built here once and says what was given, what is known and what to do.
-Only the standard library is imported, so that any module can raise these at no cost.
+An error owns its message: typed fields go in, the text is built here once and says what was given, what is known and
+what to do. Only the standard library is imported, so that any module can raise these at no cost.
 """
 
 from __future__ import annotations

@@ -229,7 +229,12 @@ class YOLO:
         backend, path = self._artefact()
         asked: dict[str, Any] = {"device": args.device or self._device, "threads": args.threads}
         if "precision" in args.model_fields_set:
-            asked["precision"] = args.precision
+            if "precision" in backend.format.load_options.model_fields:
+                asked["precision"] = args.precision
+            elif args.precision is not (own := self._metadata().precision):
+                raise OptionError(
+                    f"'{path.name}' computes in {own}, fixed at its export; export it again for {args.precision}."
+                )
         options = backend.format.parse_load_options({name: value for name, value in asked.items() if value is not None})
         stamp = path.stat()
         key = (path, stamp.st_mtime_ns, stamp.st_size, options)

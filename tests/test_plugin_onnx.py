@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from segkit.core.backend import Anchors, ExportJob, Metadata, Precision, Seal, Selected
+from segkit.core.backend import Anchors, ExportJob, Metadata, Seal, Selected
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import ExportError, ModelFileError, OptionError, RuntimeFailure, SegkitError, UnsupportedError
 from segkit.core.images import ImageBatch
@@ -313,11 +313,6 @@ def test_another_kind_of_model_is_refused_for_what_it_is(tmp_path, outputs, shap
     path = write(tmp_path / "x.onnx", outputs, shape=shape, kind=kind)
     with pytest.raises(ModelFileError, match=words):
         load(path).run(noise(1, 64, 64))
-
-
-def test_half_precision_cannot_be_asked_of_a_full_precision_file(foreign):
-    with pytest.raises(OptionError, match="export it with half=True"):
-        load(foreign, precision=Precision.FP16)
 
 
 def test_a_failure_of_the_runtime_is_one_line(tmp_path, capfd):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from segkit.core.backend import Anchors, LoadOptions, Precision
+from segkit.core.backend import Anchors, Precision
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import ModelFileError, OptionError, RuntimeFailure, UnsupportedError
 from segkit.core.images import ImageBatch
@@ -75,7 +75,7 @@ def test_outputs_have_the_shapes_and_types_of_the_contract(weights: Path) -> Non
 
 
 def test_outputs_outlive_later_runs_and_the_predictor(weights: Path) -> None:
-    predictor = BACKEND.load(weights, LoadOptions())
+    predictor = BACKEND.load(weights, PyTorchLoadOptions())
     first = predictor.run(batch(seed=1))
     copies = {name: getattr(first, name).copy() for name in OUTPUTS}
     predictor.run(batch(seed=2))
@@ -85,7 +85,7 @@ def test_outputs_outlive_later_runs_and_the_predictor(weights: Path) -> None:
 
 
 def test_several_threads_get_what_one_gets(weights: Path) -> None:
-    with BACKEND.load(weights, LoadOptions()) as predictor:
+    with BACKEND.load(weights, PyTorchLoadOptions()) as predictor:
         batches = [batch(seed=seed) for seed in range(6)]
         alone = [predictor.run(item) for item in batches]
         with ThreadPoolExecutor(3) as pool:
@@ -133,7 +133,7 @@ def test_a_size_that_is_no_multiple_of_the_stride_is_refused(weights: Path) -> N
 
 
 def test_what_torch_says_when_it_fails_is_one_line(weights: Path) -> None:
-    with BACKEND.load(weights, LoadOptions()) as predictor, pytest.raises(RuntimeFailure) as caught:
+    with BACKEND.load(weights, PyTorchLoadOptions()) as predictor, pytest.raises(RuntimeFailure) as caught:
         predictor.run(ImageBatch.from_f32(np.zeros((1, 5, 64, 64), np.float32)))
     assert "pytorch" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -142,7 +142,7 @@ def test_what_torch_says_when_it_fails_is_one_line(weights: Path) -> None:
 def test_threads_are_set(weights: Path) -> None:
     before = torch.get_num_threads()
     try:
-        BACKEND.load(weights, LoadOptions(threads=1)).warm_up()
+        BACKEND.load(weights, PyTorchLoadOptions(threads=1)).warm_up()
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
@@ -161,7 +161,7 @@ def test_the_cpu_is_always_there() -> None:
 )
 def test_a_device_that_is_not_here_lists_those_that_are(weights: Path, device: str) -> None:
     with pytest.raises(OptionError, match="torch offers cpu") as caught:
-        BACKEND.load(weights, LoadOptions(device=device))
+        BACKEND.load(weights, PyTorchLoadOptions(device=device))
     assert f"{device}' is not usable" in str(caught.value)
 
 
@@ -217,7 +217,7 @@ def test_other_files_are_not_claimed_by_content(tmp_path: Path) -> None:
 def test_a_broken_file_of_the_usual_name_is_ours_to_explain(tmp_path: Path) -> None:
     (tmp_path / "page.pt").write_text("<html>")
     assert default_registry().recognise(tmp_path / "page.pt").format.name == "pytorch"
-    for action in (BACKEND.read_metadata, lambda path: BACKEND.load(path, LoadOptions())):
+    for action in (BACKEND.read_metadata, lambda path: BACKEND.load(path, PyTorchLoadOptions())):
         with pytest.raises(ModelFileError, match="an HTML page"):
             action(tmp_path / "page.pt")
 

@@ -82,7 +82,9 @@ def test_a_declaration_that_contradicts_itself_is_refused(module):
 
 
 def test_an_unknown_format_names_the_nearest_one_and_all_known():
-    with pytest.raises(UnknownFormatError, match=r"Unknown format 'onx'\. Did you mean 'onnx'\? Known: .*onnx.*pytorch"):
+    with pytest.raises(
+        UnknownFormatError, match=r"Unknown format 'onx'\. Did you mean 'onnx'\? Known: .*onnx.*pytorch"
+    ):
         default_registry().get("onx")
 
 

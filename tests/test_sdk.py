@@ -84,7 +84,7 @@ def test_snippet_predict_and_read_masks(here):
         xyn = result.masks.xyn
         masks = result.masks.data
     assert len(xy) == len(xyn) == len(masks) == 6
-    assert all(0 <= points.min() and points.max() <= 1 for points in xyn)
+    assert all(points.min() >= 0 and points.max() <= 1 for points in xyn)
     assert [model.names[int(c)] for c in result.boxes.cls].count("person") == 4 or len(result) == 6
 
 
@@ -196,6 +196,13 @@ def test_half_runs_the_reference_in_half_precision(home):
     (full,), (half,) = model(home / "bus.jpg"), model(home / "bus.jpg", half=True)
     assert len(full) == len(half)
     assert np.abs(full.boxes.xyxy - half.boxes.xyxy).max() < 2
+
+
+def test_the_precision_of_an_artefact_is_the_one_it_was_exported_in(here):
+    model = YOLO("yolov8n-seg.onnx")
+    assert len(model("bus.jpg", precision="fp32")[0]) == 6
+    with pytest.raises(OptionError, match=r"'yolov8n-seg.onnx' computes in fp32, .*; export it again for fp16"):
+        model("bus.jpg", half=True)
 
 
 def test_a_replaced_file_is_loaded_anew(here):

@@ -75,7 +75,11 @@ class Predictor(ABC):
     def run(self, batch: ImageBatch) -> Anchors | Selected:
         """Compute. The arrays stay valid and unchanged after the next `run()` and after `close()`.
 
+        A file that fixes its batch still takes any number of pictures: see `segkit.core.backend.batching`. Outputs in
+        another layout are brought into these terms by `segkit.core.backend.layouts`.
+
         Raises:
+            OptionError: the file takes pictures of another size only.
             RuntimeFailure: the runtime refused the input or failed.
         """
 

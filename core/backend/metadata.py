@@ -89,6 +89,14 @@ class Metadata(BaseModel):
         """Whether other batches than `batch` are accepted."""
         return self.segkit.dynamic_batch if self.segkit else bool(self.args.get("dynamic"))
 
+    @property
+    def precision(self) -> Precision:
+        """What the file computes in."""
+        if self.segkit:
+            return self.segkit.precision
+        flags = {"half": Precision.FP16, "int8": Precision.INT8}
+        return next((precision for flag, precision in flags.items() if self.args.get(flag) is True), Precision.FP32)
+
     def to_plain(self) -> dict[str, Any]:
         """Typed values for JSON or YAML carriers."""
         return self.model_dump(mode="json", exclude_none=True)

@@ -123,14 +123,11 @@ class ExportOptions(Options):
 
 
 class LoadOptions(Options):
-    """What every predictor understands when it loads a file."""
+    """What every predictor understands when it loads a file. A format whose precision is chosen then, not fixed in the
+    file, adds a `precision` annotated as that of `ExportOptions` is.
+    """
 
-    device: Device = Field(
-        default="cpu", description="where to run: cpu, cuda, cuda:1, mps, … as far as the runtime knows"
-    )
-    precision: Annotated[Precision, Switches({Precision.FP16: Feature.HALF})] = Field(
-        default=Precision.FP32, description="fp32 or fp16, for formats that decide it at load time"
-    )
+    device: Device = Field(default="cpu", description="where to run: cpu, cuda, cuda:1, mps, … as the runtime knows it")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the runtime (default: its own choice)")
 
     @model_validator(mode="before")

@@ -44,6 +44,18 @@ class Program:
     input_name: str = INPUT_NAME
 
     @property
+    def weights(self) -> dict[str, Tensor]:
+        """Parameters and buffers by the name of the graph's placeholder that stands for them."""
+        signature = self.exported.graph_signature
+        targets = {
+            **signature.inputs_to_parameters,
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
+        tensors = {**self.exported.state_dict, **self.exported.constants}
+        return {name: tensors[target].detach() for name, target in targets.items()}
+
+    @property
     def graph(self) -> tuple[Node, ...]:
         """Every node, in the order of execution."""
         return tuple(self.exported.graph.nodes)

@@ -5,8 +5,9 @@ Names are imported when they are used, because what a weights file says about it
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from segkit.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segkit.core.model.checkpoint import Checkpoint, read_checkpoint
@@ -16,21 +17,6 @@ if TYPE_CHECKING:
     from segkit.core.model.network import SegmentationNetwork
     from segkit.core.model.weights import load_network, save_network
     from segkit.core.model.yaml_file import load_config
-
-_HOME = {
-    "Checkpoint": "checkpoint",
-    "LayerSummary": "cost",
-    "ModelConfig": "config",
-    "ModelSummary": "cost",
-    "SegmentationNetwork": "network",
-    "TransferReport": "matching",
-    "load_config": "yaml_file",
-    "load_network": "weights",
-    "read_checkpoint": "checkpoint",
-    "save_network": "weights",
-    "summary": "cost",
-    "transfer": "matching",
-}
 
 __all__ = [
     "Checkpoint",
@@ -47,8 +33,15 @@ __all__ = [
     "transfer",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "checkpoint": ("Checkpoint", "read_checkpoint"),
+        "config": ("ModelConfig",),
+        "cost": ("LayerSummary", "ModelSummary", "summary"),
+        "matching": ("TransferReport", "transfer"),
+        "network": ("SegmentationNetwork",),
+        "weights": ("load_network", "save_network"),
+        "yaml_file": ("load_config",),
+    },
+)

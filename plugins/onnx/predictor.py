@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from segkit.core.backend import Anchors, LoadOptions, Metadata, Precision, Predictor, Selected
+from segkit.core.backend import Anchors, LoadOptions, Metadata, Predictor, Selected
 from segkit.core.backend.batching import run_in_chunks
 from segkit.core.backend.layouts import Known, arrange
 from segkit.core.errors import ModelFileError, OptionError, RuntimeFailure
@@ -29,7 +29,7 @@ class OnnxPredictor(Predictor):
 
         Raises:
             ModelFileError: the file is damaged, of another kind, or not a segmentation network.
-            OptionError: this build of onnxruntime cannot run on that device, or the file has another precision.
+            OptionError: this build of onnxruntime cannot run on that device.
             RuntimeFailure: the device refuses to start.
         """
         self._path, self._known = path, Known.of(metadata, channels_last=False)
@@ -42,10 +42,6 @@ class OnnxPredictor(Predictor):
             )
         if self._input.type not in _NUMBERS:
             raise ModelFileError(path, f"its input is {self._input.type}; float and float16 are understood")
-        if options.precision is Precision.FP16 and not self._is_half(metadata):
-            raise OptionError.invalid(
-                "precision", "fp16", "an ONNX file has its precision inside; export it with half=True"
-            )
         self._batch, _, *self._size = self._input.shape
 
     def run(self, batch: ImageBatch) -> Anchors | Selected:
@@ -85,10 +81,6 @@ class OnnxPredictor(Predictor):
         except Exception as error:  # onnxruntime has a dozen classes of exceptions without a common base
             raise RuntimeFailure("onnx", _first_line(error)) from error
         return outputs
-
-    def _is_half(self, metadata: Metadata | None) -> bool:
-        seal = metadata.segkit if metadata else None
-        return self._input.type == "tensor(float16)" or (seal is not None and seal.precision is Precision.FP16)
 
 
 def _open(path: Path, options: LoadOptions) -> Any:

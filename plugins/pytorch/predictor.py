@@ -7,6 +7,7 @@ from pathlib import Path
 from segkit.core.backend import LoadOptions, Metadata, Predictor, Seal
 from segkit.core.images import Size, round_up
 from segkit.core.model import Checkpoint, read_checkpoint
+from segkit.plugins.pytorch import PyTorchLoadOptions
 
 
 def load(path: Path, options: LoadOptions) -> Predictor:
@@ -21,9 +22,10 @@ def load(path: Path, options: LoadOptions) -> Predictor:
     from segkit.plugins.pytorch.devices import resolve
     from segkit.plugins.pytorch.running import NetworkPredictor
 
+    assert isinstance(options, PyTorchLoadOptions)
     device = resolve(options.device)  # first: a wrong device is no reason to read the file
     network = load_network(path)
-    if getattr(options, "fuse", True):
+    if options.fuse:
         network.fuse()
     return NetworkPredictor(network, network.stride, device, options)
 

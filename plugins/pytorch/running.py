@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segkit.core.backend import Anchors, LoadOptions, Precision, Predictor
+from segkit.core.backend import Anchors, Precision, Predictor
 from segkit.core.errors import OptionError, RuntimeFailure
 from segkit.core.images import ImageBatch
+from segkit.plugins.pytorch import PyTorchLoadOptions
 
 
 class Network(Protocol):
@@ -28,7 +29,7 @@ class Network(Protocol):
 class NetworkPredictor(Predictor):
     """A network in inference mode; safe to call from several threads, every output is an array of its own."""
 
-    def __init__(self, network: Network, stride: int, device: torch.device, options: LoadOptions) -> None:
+    def __init__(self, network: Network, stride: int, device: torch.device, options: PyTorchLoadOptions) -> None:
         """Move `network` to `device`, in the precision of the options; `stride` divides both sides of an input.
 
         Raises:

@@ -6,7 +6,7 @@ from typing import Any
 
 from segkit.core.backend import ExportJob
 from segkit.core.errors import ExportError
-from segkit.core.graph import Program, capture
+from segkit.core.graph import capture
 from segkit_numpy.archive import write_archive
 from segkit_numpy.ops import OPS
 
@@ -30,19 +30,8 @@ def export(job: ExportJob) -> None:
         elif node.op == "output":
             outputs = _plain(node.args[0])
     graph = {"input": program.input_name, "nodes": nodes, "outputs": outputs}
-    write_archive(job.target, _weights(program), graph=graph, metadata=job.metadata.to_plain())
-
-
-def _weights(program: Program) -> dict[str, Any]:
-    """Arrays by the name that the graph gives them."""
-    signature = program.exported.graph_signature
-    tensors = {**program.exported.state_dict, **program.exported.constants}
-    names = {
-        **signature.inputs_to_parameters,
-        **signature.inputs_to_buffers,
-        **signature.inputs_to_lifted_tensor_constants,
-    }
-    return {name: tensors[target].detach().numpy() for name, target in names.items()}
+    weights = {name: tensor.numpy() for name, tensor in program.weights.items()}
+    write_archive(job.target, weights, graph=graph, metadata=job.metadata.to_plain())
 
 
 def _plain(value: Any) -> Any:
