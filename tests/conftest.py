@@ -1,0 +1,86 @@
+"""What every test shares: the real files, the threads a worker may use, and the closing account of what was skipped.
+
+Real files are looked for in `SEGKIT_TEST_DATA`, else in `../shared/data` beside the repository. A test that needs one
+asks for a fixture below; where it is absent the test is skipped with that reason, or fails if `SEGKIT_REQUIRE_DATA=1`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["segkit.conformance"]  # shows the values inside the asserts of inherited tests
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("SEGKIT_TEST_DATA") or ROOT.parent / "shared" / "data").resolve()
+REFERENCE = Path(os.environ.get("SEGKIT_TEST_REFERENCE") or DATA.parent / "reference").resolve()
+REAL_FILES = {"data", "reference"}
+"""The fixtures that all other real-file fixtures come from."""
+
+# Time is not judged anywhere: a busy machine must not fail a property.
+settings.register_profile("segkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("segkit")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores. Torch and the BLAS libraries read this when first imported, here and in child processes.
+    share = (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(share, 1)))
+
+
+def real(path: Path, variable: str) -> Path:
+    """`path`, or the end of the test that needs it: skipped, or failed where the files must be there."""
+    if path.exists():
+        return path
+    reason = f"the real file or folder '{path.name}' is absent: set {variable}"
+    if os.environ.get("SEGKIT_REQUIRE_DATA") == "1":
+        pytest.fail(f"{reason} (SEGKIT_REQUIRE_DATA=1 asks for it)", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real checkpoints, pictures and data sets."""
+    return real(DATA, "SEGKIT_TEST_DATA")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of reference numbers."""
+    return real(REFERENCE, "SEGKIT_TEST_REFERENCE")
+
+
+@pytest.fixture(scope="session")
+def n_seg_pt(data: Path) -> Path:
+    """Trained weights of the n scale."""
+    return real(data / "checkpoints" / "yolov8n-seg.pt", "SEGKIT_TEST_DATA")
+
+
+@pytest.fixture(scope="session")
+def bus(data: Path) -> Path:
+    """A street with a bus and four people."""
+    return real(data / "images" / "bus.jpg", "SEGKIT_TEST_DATA")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that asks for real files, so that `-m "not data"` leaves them out."""
+    for item in items:
+        if REAL_FILES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.data)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The closing account: how many tests were skipped, grouped by reason."""
+    reports = terminalreporter.stats.get("skipped", [])
+    terminalreporter.section(f"{len(reports)} skipped")
+    for reason, count in Counter(skip_reason(report) for report in reports).most_common():
+        terminalreporter.write_line(f"{count:5d}  {reason}")
+
+
+def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Why a test was skipped, in its own words."""
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
