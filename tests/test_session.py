@@ -119,6 +119,12 @@ def test_the_letterbox_is_square_by_default_and_minimal_when_asked(make, monkeyp
     run(session, wide, rect=True)
     run(session, wide, rect=True, imgsz=128)
     assert seen == [(64, 64), (32, 64), (32, 128)]
+    assert session.metadata.segkit is not None
+    seal = session.metadata.segkit.model_copy(update={"letterbox": "minimal"})
+    session.metadata = session.metadata.model_copy(update={"segkit": seal})
+    run(session, wide)
+    run(session, wide, rect=False)
+    assert seen[3:] == [(32, 64), (64, 64)], "the artefact's policy holds unless the call names one"
 
 
 def test_a_size_is_rounded_up_with_a_notice(make, capsys):

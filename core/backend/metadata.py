@@ -90,6 +90,11 @@ class Metadata(BaseModel):
         return self.segkit.dynamic_batch if self.segkit else bool(self.args.get("dynamic"))
 
     @property
+    def letterbox(self) -> Literal["square", "minimal"]:
+        """How pictures are brought to the input's size unless a call says otherwise."""
+        return self.segkit.letterbox if self.segkit else "square"
+
+    @property
     def precision(self) -> Precision:
         """What the file computes in."""
         if self.segkit:

@@ -41,8 +41,10 @@ class PredictArguments(Options):
     classes: Classes = Field(None, description="keep only these class indices, e.g. 0,2")
     agnostic_nms: bool = Field(False, description="NMS across classes")
     retina_masks: bool = Field(False, description="masks in the picture's own resolution instead of the network's")
-    rect: bool = Field(
-        False, description="pad a picture to the least multiples of 32 instead of a square (models of dynamic size)"
+    rect: bool | None = Field(
+        None,
+        description="pad a picture to the least multiples of 32, not to a square, where the model takes any size; "
+        "default: the model's own policy, which is square",
     )
     precision: Annotated[Precision, Switches({Precision.FP16: Feature.HALF})] = Field(
         Precision.FP32, description="fp32 or fp16 (also: half=True), where the format decides at run time"

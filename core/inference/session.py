@@ -79,7 +79,8 @@ class Session:
         if wrong:
             known = f"the model has {count} classes, 0 to {count - 1}" if count else "an index starts at 0"
             raise OptionError.invalid("classes", wrong[0], known)
-        return args.model_copy(update={"imgsz": self.input_size(args)})
+        rect = self.metadata.letterbox == "minimal" if args.rect is None else args.rect
+        return args.model_copy(update={"imgsz": self.input_size(args), "rect": rect})
 
     def predict(self, items: Iterable[Item], args: PredictArguments, on_error: OnError) -> Iterator[Results]:
         """Results in the order of the items, one batch in memory at a time.
@@ -145,7 +146,7 @@ class Session:
     def _batch(self, group: list[Item], args: PredictArguments) -> ImageBatch:
         if group[0].tensor is None:
             pictures = [item.picture for item in group if item.picture is not None]
-            return ImageBatch(pictures, args.imgsz or self.metadata.imgsz, minimal=args.rect)
+            return ImageBatch(pictures, args.imgsz or self.metadata.imgsz, minimal=bool(args.rect))
         batch = ImageBatch.from_f32(np.stack([item.tensor for item in group if item.tensor is not None]))
         height, width = batch.size
         if not self.metadata.dynamic_size and batch.size != self.metadata.imgsz:
