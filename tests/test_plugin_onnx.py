@@ -123,7 +123,7 @@ def test_half_precision_halves_the_file_and_keeps_the_objects(made, expected):
     batch, output0, output1 = expected
     half, full = made(half=True), made()
     assert half.stat().st_size < 0.52 * full.stat().st_size
-    with load(half, half=True) as predictor:
+    with load(half) as predictor:
         raw = predictor.run(batch)
     boxes, scores, _, prototypes = errors(raw, output0, output1)
     assert boxes <= 4
@@ -255,7 +255,7 @@ def test_outputs_in_another_order_and_layout_are_understood(tmp_path):
 
 def test_a_file_with_float16_pixels_is_understood(tmp_path):
     outputs = {"output0": head(dtype=np.float16), "output1": prototypes(np.float16)}
-    with load(write(tmp_path / "x.onnx", outputs, kind=TensorProto.FLOAT16), half=True) as predictor:
+    with load(write(tmp_path / "x.onnx", outputs, kind=TensorProto.FLOAT16)) as predictor:
         raw = predictor.run(noise(1, 64, 64))
     assert raw.boxes.dtype == raw.prototypes.dtype == np.float32
     assert max(errors(raw, head(), prototypes())) < 0.05
