@@ -437,6 +437,18 @@ def test_a_damaged_file_is_refused_or_loads(
     path.unlink()
 
 
+@pytest.mark.parametrize(("offset", "value"), [(6, b"\xff"), (46, b"\xff\xfe")], ids=["version", "name"])
+def test_a_damaged_directory_is_refused(tmp_path: Path, offset: int, value: bytes) -> None:
+    """Versions that do not exist and names that are no text: zipfile has an exception of its own for each."""
+    path = archive(tmp_path / "a.pt", pickle.dumps({}, 2), {"é": b""})
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + offset : entry + offset + len(value)] = value
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError):
+        read_checkpoint(path)
+
+
 def test_a_flipped_bit_in_the_numbers_is_noticed(tmp_path: Path, saved: tuple[bytes, bytes]) -> None:
     content = bytearray(saved[0])
     with zipfile.ZipFile(io.BytesIO(content)) as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +13,11 @@ from segkit.core.model.pickles import DamagedPickle, RefusedGlobal, read_pickle
 
 MAX_PICKLE = 16 << 20
 """Far above any real checkpoint; a stream of that size is read in seconds."""
+
+DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, RuntimeError)
+"""What zipfile raises over a damaged archive: its own error, and whatever the damage leads to (names that are no text,
+versions that do not exist: NotImplementedError is a RuntimeError).
+"""
 
 
 class Archive:
@@ -26,11 +32,11 @@ class Archive:
         self._path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except zipfile.BadZipFile:
-            problem = "it is cut off or damaged: the directory at the end of the archive is missing. Download it again"
-            raise ModelFileError(path, problem) from None
         except OSError as error:
             raise ModelFileError(path, error.strerror or str(error)) from None
+        except DAMAGED:
+            problem = "it is cut off or damaged: the directory at the end of the archive is missing. Download it again"
+            raise ModelFileError(path, problem) from None
         try:
             self._root = self._find_root()
         except BaseException:
@@ -92,5 +98,5 @@ class Archive:
             if info.file_size > limit or info.compress_type != zipfile.ZIP_STORED:
                 raise ModelFileError(self._path, f"it is damaged: {name} is compressed or far too large")
             return self._zip.read(info)
-        except (KeyError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+        except (*DAMAGED, OSError) as error:
             raise ModelFileError(self._path, f"it is damaged or cut off at {name} ({error})") from None

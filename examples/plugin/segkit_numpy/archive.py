@@ -33,6 +33,6 @@ def read_archive(path: Path, *, weights: bool = True) -> dict[str, Any]:
             content = {name: json.loads(entries[name].tobytes()) for name in _DOCUMENTS}
             names = [name for name in entries.files if weights and name not in _DOCUMENTS]
             content["weights"] = {name.removeprefix("weights/"): entries[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, RuntimeError, zipfile.BadZipFile) as error:
         raise ModelFileError(path, f"it is not a segkit-numpy archive, or damaged ({type(error).__name__})") from None
     return content
