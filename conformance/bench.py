@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ class Bench:
 
     def __init__(self, registry: Registry, name: str, weights: Path, folder: Path) -> None:
         """`folder` takes the artefacts."""
-        self.registry, self.weights, self.folder = registry, weights, folder
+        self.registry, self.weights, self.folder = registry, weights.resolve(), folder
         self.backend: Backend = registry.get(name)
         self._made: dict[str, ExportResult] = {}
 
@@ -42,7 +43,10 @@ class Bench:
             calibration = PictureCalibration(reference.pictures(max(8, batch), size, seed=2).u8_nhwc, batch)
             links = plan(self.registry, fmt.name, options, card, calibration)
             target = self.folder / str(len(self._made)) / fmt.artefact_name("model", links[-1].options)
-            self._made[key] = export(self.registry, links, self.weights, target, calibration=calibration, isolate=False)
+            target.parent.mkdir()
+            with nothing_left_in(self.weights.parent, self.folder / f"{len(self._made)}-cwd"):
+                made = export(self.registry, links, self.weights, target, calibration=calibration, isolate=False)
+            self._made[key] = made
         return self._made[key]
 
     def load(self, made: ExportResult) -> Predictor:
@@ -57,12 +61,29 @@ class Bench:
         """Export options that switch these features on."""
         model = self.backend.format.export_options
         assert model is not None
-        return {
-            name: value
-            for name, switch in model.switches()
-            for value, switched in switch.values.items()
-            if set(switched) & set(features)
-        }
+        asked, chosen = set(features), {}
+        for name, switch in model.switches():
+            # The value that switches on most of what is asked for, and least besides.
+            value, on = max(switch.values.items(), key=lambda item: (len(asked & {*item[1]}), -len({*item[1]} - asked)))
+            if asked & {*on}:
+                chosen[name] = value
+        return chosen
+
+
+@contextmanager
+def nothing_left_in(beside: Path, cwd: Path) -> Iterator[None]:
+    """Work in the new folder `cwd`, and find what an exporter leaves there, or beside the model, instead of in its
+    target.
+
+    Raises:
+        AssertionError: there is something.
+    """
+    cwd.mkdir(parents=True)
+    before = set(beside.iterdir())
+    with chdir(cwd):
+        yield
+    left = [path.name for path in [*cwd.iterdir(), *(set(beside.iterdir()) - before)]]
+    assert not left, f"the exporter wrote {', '.join(sorted(left))} beside its target: a user would find that litter"
 
 
 def anchors(raw: Anchors | Selected) -> Anchors:

@@ -63,6 +63,16 @@ class SegkitError(Exception):
     exit_code = 1
 
 
+def revived(kind: str, message: str) -> SegkitError:
+    """An error that another process told of by class name and message; its other fields are not known here."""
+    found = globals().get(kind)
+    if not (isinstance(found, type) and issubclass(found, SegkitError)):
+        return SegkitError(message)
+    error = found.__new__(found)
+    error.args = (message,)
+    return error
+
+
 class InputError(SegkitError):
     """Something the user gave cannot be used."""
 
@@ -103,7 +113,7 @@ class ModelFileError(InputError):
         """The file and what it turned out to be."""
         self.path = Path(path)
         self.problem = problem
-        super().__init__(f"Cannot load model '{path}': {problem}.")
+        super().__init__(f"Cannot load model '{path}': {problem}{'' if problem.endswith('?') else '.'}")
 
 
 class UnsafeCheckpointError(ModelFileError):

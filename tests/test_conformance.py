@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pytest
+from pydantic import Field
 
 from segkit.conformance import BackendSuite, reference
+from segkit.conformance.bench import Bench, nothing_left_in
 from segkit.conformance.compare import check, compare
 from segkit.conformance.damage import DAMAGES, damaged_copies, try_to_load
 from segkit.conformance.suite import CASES
@@ -23,10 +28,12 @@ from segkit.core.backend import (
     Format,
     Gap,
     GapKind,
+    Match,
     Metadata,
     Precision,
     Predictor,
     Support,
+    Switches,
 )
 from segkit.core.backend.registry import Registry
 
@@ -190,18 +197,66 @@ def test_a_complete_declaration_passes(toy):
     ("change", "words"),
     [
         ({"artefact": "model.toy"}, "named after its model"),
-        ({"artefact": "{stem}/x/../y"}, "one file or folder name"),
         (
             {"support": Support({**ToyBackend.format.support, Feature.NMS: Gap(GapKind.NOT_IMPLEMENTED, "no")})},
             "gap 'nms': 'no' is no reason",
         ),
     ],
-    ids=["artefact", "path", "reason"],
+    ids=["artefact", "reason"],
 )
 def test_an_incomplete_declaration_is_found(toy, change, words):
     toy.format = replace(toy.format, **change)
     with pytest.raises(AssertionError, match=words):
         BackendSuite().test_declaration_is_complete(ToyRegistry(toy))
+
+
+@pytest.mark.parametrize(
+    ("claim", "words"),
+    [
+        (lambda path: Match(Match.CONTENT, "why not"), "Match.*for an empty file"),
+        (lambda path: path.read_bytes()[:0] or None, "IsADirectoryError"),
+        (lambda path: True, "gives True for an empty file"),
+    ],
+    ids=["greedy", "stumbling", "garbage"],
+)
+def test_a_format_that_claims_or_stumbles_over_foreign_files_is_found(toy, tmp_path, claim, words):
+    BackendSuite().test_foreign_files_are_not_claimed(ToyRegistry(toy), make(tmp_path / "good"))
+    toy.recognises = claim
+    with pytest.raises((AssertionError, OSError)) as caught:
+        BackendSuite().test_foreign_files_are_not_claimed(ToyRegistry(toy), make(tmp_path / "bad"))
+    assert re.search(words, repr(caught.value))
+
+
+def make(folder):
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("where", ["cwd", "beside"])
+def test_litter_outside_the_target_is_found(tmp_path, where):
+    beside, cwd = make(tmp_path / "beside"), tmp_path / "cwd"
+    with nothing_left_in(beside, tmp_path / "clean"):
+        pass
+    with (
+        pytest.raises(AssertionError, match=r"the exporter wrote cache\.bin beside its target"),
+        nothing_left_in(beside, cwd),
+    ):
+        (beside / "cache.bin" if where == "beside" else Path("cache.bin")).touch()
+
+
+class Freedoms(ExportOptions):
+    dynamic: Annotated[
+        str, Switches({"both": (Feature.DYNAMIC_BATCH, Feature.DYNAMIC_SIZE), "batch": Feature.DYNAMIC_BATCH})
+    ] = Field("", description="what is free")
+
+
+def test_a_format_that_frees_the_batch_alone_is_tested_for_that(toy, tmp_path):
+    toy.format = replace(toy.format, export_options=Freedoms)
+    bench = Bench(ToyRegistry(toy), "toy", tmp_path / "none", tmp_path)
+    assert bench.switches(Feature.DYNAMIC_BATCH) == {"dynamic": "batch"}
+    assert bench.switches(Feature.DYNAMIC_BATCH, Feature.DYNAMIC_SIZE) == {"dynamic": "both"}
+    assert bench.switches() == {}
+    assert {(Feature.DYNAMIC_BATCH,), (Feature.DYNAMIC_SIZE,)} < {case.features for case in CASES}
 
 
 # -- damaged files

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -15,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segkit.core.backend import placement
+from segkit.core.backend import placement, worker
 from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.pipeline import ModelCard, export, plan
 from segkit.core.backend.registry import Registry
 from segkit.core.errors import (
     ExportError,
     MissingDependencyError,
+    ModelFileError,
     OptionError,
     OutputError,
     PluginError,
@@ -157,6 +159,10 @@ def test_a_segfault_of_a_converter_is_an_error_with_its_log(run, tmp_path):
         ("refuse", r"Export to refuse failed: op aten\.magic of layer 7 has no counterpart\."),
         ("lazy", r"ended without writing best\.lazy"),
         ("forget", "metadata does not read back as it was sealed .names: wrote"),
+        ("quit", r"Export to quit failed: SystemExit: no licence found\."),
+        ("shortcut", r"wrote a symbolic link, best\.shortcut"),
+        ("meddle", "metadata does not read back as it was sealed .args: wrote"),
+        ("mute", "its metadata does not read back .*fails to read its metadata .ValueError: what is this"),
     ],
 )
 def test_a_failing_exporter_is_one_line_and_leaves_nothing(run, tmp_path, name, words, isolate):
@@ -164,6 +170,88 @@ def test_a_failing_exporter_is_one_line_and_leaves_nothing(run, tmp_path, name, 
         run(name, isolate=isolate)
     assert "\n" not in str(caught.value)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_toolchain_that_asks_a_question_gets_no_answer_and_does_not_wait(run):
+    with pytest.raises(ExportError, match="ask failed: EOFError"):
+        run("ask")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups")
+def test_what_a_converter_leaves_running_ends_with_it(run):
+    import psutil
+
+    _, reports = run("spawn")
+    pid = int(reports[1])
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+
+@pytest.mark.parametrize("name", ["linger", "stumble"])
+def test_once_the_artefact_is_checked_the_way_the_child_ends_does_not_matter(run, monkeypatch, name):
+    monkeypatch.setattr(worker, "GRACE", 0.2)
+    start = time.monotonic()
+    path, _ = run(name)
+    assert path.exists()
+    assert time.monotonic() - start < 30
+
+
+def test_a_fault_in_a_chain_is_blamed_on_its_link(run, registry, monkeypatch):
+    monkeypatch.setattr(type(registry.get("blob")), "export", lambda self, job: {}["weights"])
+    with pytest.raises(ExportError, match="Export to blob failed: KeyError: 'weights'"):
+        run("tiny", isolate=False)
+
+
+@pytest.mark.parametrize(
+    ("asks", "words"),
+    [
+        (None, "valid dictionary"),
+        ({"turbo": 1}, "turbo"),
+        ({"batch": "many"}, "batch"),
+        ({"precision": "int8"}, "'blob' does not support int8"),
+    ],
+)
+def test_a_format_that_asks_its_source_for_nonsense_is_at_fault_itself(registry, monkeypatch, asks, words):
+    monkeypatch.setattr(type(registry.get("misled")), "asks", asks)
+    with pytest.raises(
+        PluginError, match=f"Plugin misled: its source format 'blob' cannot be used .*{words}"
+    ) as caught:
+        plan(registry, "misled", {}, CARD, None)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_source_format_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.syspath_prepend(str(FAKES))
+    registry = Registry()
+    registry.register("tiny", "fake_formats")
+    with pytest.raises(
+        PluginError, match=r"Plugin tiny: its source format 'blob' cannot be used .*Unknown format 'blob'"
+    ):
+        plan(registry, "tiny", {}, CARD, None)
+
+
+@pytest.mark.parametrize("isolate", [True, False], ids=["child", "in-place"])
+def test_weights_that_only_the_exporter_finds_fault_with_are_the_users_input(run, isolate):
+    with pytest.raises(ModelFileError, match=r"^Cannot load model '.*best\.weights': its weights are not numbers\.$"):
+        run("doubt", isolate=isolate)
+
+
+def test_a_full_temporary_folder_is_named(run, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    with pytest.raises(OutputError, match="TMPDIR chooses another place.*: the disk is full"):
+        run("blob")
+
+
+def test_what_a_toolchain_leaves_in_the_temporary_folder_goes_with_the_job(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    run("litter")
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_toolchain_chatter_stays_out_of_the_users_terminal(run, capfd):
@@ -251,9 +339,11 @@ export(registry, links, Path({weights!r}), Path({target!r}), report=lambda text:
 """
 
 
-def start(weights, target, sleep):
+def start(weights, target, sleep, temporary):
+    temporary.mkdir()
     code = SCRIPT.format(fakes=str(FAKES), sleep=sleep, weights=str(weights), target=str(target))
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def children_of(pid: int) -> set[int]:
@@ -263,12 +353,12 @@ def children_of(pid: int) -> set[int]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_killed_at_any_moment_an_export_leaves_the_old_artefact_and_no_child(run, weights):
+def test_killed_at_any_moment_an_export_leaves_the_old_artefact_and_no_child(run, weights, tmp_path):
     import psutil
 
     path, _ = run("blob")
     before = (path / "meta.json").read_bytes()
-    process = start(weights, path, sleep=30)
+    process = start(weights, path, 30, tmp_path / "tmp")
     for line in process.stdout:
         if line.startswith("dawdling"):
             break
@@ -280,6 +370,7 @@ def test_killed_at_any_moment_an_export_leaves_the_old_artefact_and_no_child(run
     assert (path / "meta.json").read_bytes() == before
     _, alive = psutil.wait_procs([psutil.Process(pid) for pid in children if psutil.pid_exists(pid)], timeout=10)
     assert not alive, "the child outlived its parent"
+    assert list((tmp_path / "tmp").iterdir()) == [], "the last one out takes the temporary files along"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -287,7 +378,7 @@ def test_an_interrupt_during_export_stops_the_child_and_leaves_nothing(weights, 
     import psutil
 
     target = tmp_path / "out" / "best_blob_model"
-    process = start(weights, target, sleep=30)
+    process = start(weights, target, 30, tmp_path / "tmp")
     for line in process.stdout:
         if line.startswith("dawdling"):
             break
@@ -296,6 +387,7 @@ def test_an_interrupt_during_export_stops_the_child_and_leaves_nothing(weights, 
     assert process.wait(20) != 0
     process.stdout.close()
     assert list(target.parent.iterdir()) == []
+    assert list((tmp_path / "tmp").iterdir()) == []
     assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in children)
 
 

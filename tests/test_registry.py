@@ -62,10 +62,10 @@ def test_a_misspelt_hook_is_refused(module):
 
 def test_a_plugin_without_a_hook_or_with_another_format_says_what_is_missing(module):
     registry = Registry([plugin("empty", module("empty_plugin", "")), plugin("other", "fake_formats")])
-    with pytest.raises(PluginError, match="provides none: is segkit_backends"):
+    with pytest.raises(PluginError, match=r"no function segkit_backends\(\) marked @hookimpl"):
         registry.get("empty")
     module("unused", "")
-    with pytest.raises(PluginError, match="should provide the format 'other' but provides 'blob', 'tiny'"):
+    with pytest.raises(PluginError, match="should provide the format 'other' once but provides 'blob', 'tiny'"):
         registry.get("other")
 
 
@@ -79,6 +79,101 @@ def test_a_declaration_that_contradicts_itself_is_refused(module):
     )
     with pytest.raises(PluginError, match="declares nms as full but no export option switches it on"):
         Registry([plugin("liar", module("liar_plugin", text))]).get("liar")
+
+
+BAD = """
+import sys
+from fake_formats import *
+from fake_formats import _Simple, _variant
+from dataclasses import replace
+class Bad(_Simple):
+    format = _variant('Bad')
+"""
+
+HOOK = "@hookimpl\ndef segkit_backends():\n    "
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import sys; sys.exit('no licence')", "cannot be imported .SystemExit: no licence"),
+        ("raise ValueError('one\\ntwo')", "cannot be imported .ValueError: one two"),
+        (BAD + HOOK + "sys.exit(3)", "its hook is refused .SystemExit: 3"),
+        (BAD + HOOK + "raise KeyError('x')", "its hook is refused .KeyError: 'x'"),
+        (BAD + HOOK + "return None", r"segkit_backends\(\) returned None, not a list"),
+        (BAD + HOOK + "return Bad()", r"segkit_backends\(\) returned one Bad, not a list"),
+        (BAD + HOOK + "return [Bad]", r"returned the class Bad in its list, not a Backend"),
+        (BAD + HOOK + "return [Bad(), Bad()]", "format 'bad' once but provides 'bad', 'bad'"),
+        (BAD + "@hookimpl\ndef segkit_backends(registry):\n    return []", "'registry'.* not be found in the hookspec"),
+        (BAD + "    format = None\n" + HOOK + "return [Bad()]", "Bad.format is not a Format"),
+    ],
+)
+def test_whatever_a_plugin_does_when_it_is_loaded_stays_its_own_fault(module, text, words):
+    registry = Registry([plugin("bad", module("bad_plugin", text)), plugin("blob", "fake_formats")])
+    with pytest.raises(PluginError, match=rf"Plugin 'bad' of acme 1\.0: .*{words}") as caught:
+        registry.get("bad")
+    assert "\n" not in str(caught.value)
+    assert [entry.plugin.name for entry in registry.all() if entry.error] == ["bad"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ("name='Bad'", "Format: name: String should match"),
+        ("aliases=('B D',)", "Format: aliases: 0: String should match"),
+        ("suffixes='.bad'", "Format: suffixes: Input should be a valid tuple"),
+        ("suffixes=('',)", "Format: suffixes: 0: String should have at least"),
+        ("requires=('torch>=2',)", "Format: requires: 0: .*Requirement"),
+        ("concurrency='serail'", "Format: concurrency: Input should be 'parallel', 'serial' or 'thread-bound'"),
+        ("export_options=dict", "Format: export_options: Input should be a subclass of ExportOptions"),
+        ("support={}", "Format: support: .*Support"),
+        ("support=Support({})", "support is not declared for: export"),
+        ("support=Support({**support(), 'turbo': GAP})", "neither FULL nor a Gap of a known feature for: turbo"),
+        ("support=Support({**support(), Feature.NMS: True})", "neither FULL nor a Gap of a known feature for: nms"),
+        ("support=Support({**support(), Feature.NMS: Gap('no', 'not at all')})", "Gap: 0: Input should be"),
+        ("artefact='{stem}/x'", "'stem/x' is not the name of one file or folder"),
+        ("artefact='{stem}_{precision}'", "its artefact has no name .KeyError: 'precision'"),
+        ("artefact=lambda stem, options: options.level", "its artefact has no name .AttributeError"),
+        ("export_options=Needy", "its options have no usable defaults .Needy: token: Field required"),
+        ("export_options=Shadow", "an inherited option has another type .*batch"),
+    ],
+)
+def test_a_wrong_declaration_is_told_where_it_stands(module, changes, words):
+    text = (
+        BAD
+        + "class Needy(ExportOptions):\n    token: str = Field(description='a secret')\n"
+        + "class Shadow(ExportOptions):\n    batch: str = Field('many', description='how many')\n"
+        + f"class Worse(Bad):\n    format = replace(Bad.format, {changes})\n"
+        + HOOK
+        + "return [Worse()]\n"
+    )
+    with pytest.raises(PluginError, match=rf"Plugin 'bad' of acme 1\.0: .*{words}") as caught:
+        Registry([plugin("bad", module("bad_plugin", text))]).get("bad")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_entry_point_may_name_an_object(module):
+    text = BAD + "class plugin:\n    @staticmethod\n    @hookimpl\n    def segkit_backends():\n        return [Bad()]\n"
+    assert Registry([plugin("bad", module("bad_plugin", text) + ":plugin")]).get("bad").format.title == "Bad"
+
+
+def test_an_entry_point_in_upper_case_is_not_lost(module):
+    registry = Registry([plugin("Bad", module("bad_plugin", BAD + HOOK + "return [Bad()]"))])
+    with pytest.raises(PluginError, match="should provide the format 'Bad' once but provides 'bad'"):
+        registry.get("Bad")
+
+
+@pytest.mark.parametrize(
+    "answer", ["return True", "return Match('very', 'x')", "sys.exit(9)", "return Match(999, 'x')"]
+)
+def test_a_plugin_that_answers_nonsense_does_not_keep_others_from_their_files(module, tmp_path, answer):
+    text = BAD + f"    def recognises(self, path):\n        from segkit.core.backend import Match\n        {answer}\n"
+    bad = module("bad_plugin", text + HOOK + "return [Bad()]")
+    (tmp_path / "a.tiny").touch()
+    (tmp_path / "a.bad").touch()
+    registry = Registry([plugin("bad", bad), plugin("tiny", "fake_formats")])
+    assert registry.recognise(tmp_path / "a.tiny").format.name == "tiny"
+    assert registry.recognise(tmp_path / "a.bad").format.name == "bad"
 
 
 def test_an_unknown_format_names_the_nearest_one_and_all_known():
@@ -139,7 +234,10 @@ def test_a_missing_file_names_the_nearest_one(tmp_path):
 def test_a_file_that_nobody_knows_is_refused_with_the_known_endings(module, tmp_path):
     (tmp_path / "model.xyz").touch()
     registry = Registry([plugin("blob", "fake_formats"), plugin("bad", "no_module_here")])
-    with pytest.raises(ModelFileError, match=r"known endings: _blob_model \(plugins that could not be asked: bad\)"):
+    with pytest.raises(
+        ModelFileError,
+        match=r"known endings: _blob_model \(plugins that could not be asked: 'bad' of acme 1\.0; see segkit formats\)",
+    ):
         registry.recognise(tmp_path / "model.xyz")
 
 

@@ -153,6 +153,15 @@ class Match:
     SHARED = 50
     SUFFIX = 10
 
+    def __post_init__(self) -> None:
+        """Refuse a confidence beyond certainty: it would silence the other formats.
+
+        Raises:
+            ValueError: it is not between 1 and CONTENT.
+        """
+        if not 1 <= self.confidence <= self.CONTENT:
+            raise ValueError(f"the confidence of a match is 1 to {self.CONTENT}, not {self.confidence}")
+
 
 class Backend(ABC):
     """A format with its exporter and its predictor. A small one overrides `export`, `load` and `read_metadata`.
@@ -182,7 +191,7 @@ class Backend(ABC):
     @abstractmethod
     def read_metadata(self, path: Path) -> Metadata | None:
         """What the artefact says about itself, None when it carries nothing; cheap, without loading the runtime if
-        possible.
+        possible. Called for foreign and damaged files too.
 
         Raises:
             ModelFileError: the file is damaged, or not of this format.
@@ -193,9 +202,13 @@ class Backend(ABC):
 
         The default goes by `format.suffixes`; the longer suffix is the surer one.
         """
-        endings = [suffix for suffix in self.format.suffixes if path.name.lower().endswith(suffix)]
+        endings = [suffix for suffix in self.format.suffixes if path.name.lower().endswith(suffix.lower())]
         longest = max(endings, key=len, default=None)
-        return Match(Match.SUFFIX + len(longest), f"its name ends in {longest}") if longest else None
+        return (
+            Match(min(Match.SUFFIX + len(longest), Match.SHARED - 1), f"its name ends in {longest}")
+            if longest
+            else None
+        )
 
     def source_options(self, options: ExportOptions) -> dict[str, Any]:
         """For chained formats: values for the source format's options, internal ones included.

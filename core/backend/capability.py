@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+
+from pydantic.dataclasses import dataclass
 
 
 class Feature(StrEnum):
@@ -70,11 +71,18 @@ class Support(Mapping[Feature, Level]):
         """Declare each feature once.
 
         Raises:
-            ValueError: a feature is missing from the declaration.
+            ValueError: a feature is missing from the declaration, is unknown, or neither FULL nor a Gap.
         """
         missing = [feature.value for feature in Feature if feature not in declared]
         if missing:
             raise ValueError(f"support is not declared for: {', '.join(missing)}")
+        wrong = [
+            str(name) for name, level in declared.items() if name not in [*Feature] or not isinstance(level, Level)
+        ]
+        if wrong:
+            raise ValueError(
+                f"support is declared as neither FULL nor a Gap of a known feature for: {', '.join(wrong)}"
+            )
         self._declared = MappingProxyType(dict(declared))
 
     def __getitem__(self, feature: Feature) -> Level:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segkit.core.backend.base import Backend, Calibration, ExportJob
+from segkit.core.backend.faults import words
 from segkit.core.backend.metadata import Metadata
 from segkit.core.backend.options import ExportOptions
-from segkit.core.errors import ExportError
+from segkit.core.backend.returned import metadata_of
+from segkit.core.errors import ExportError, ModelFileError, SegkitError
 
 
 @dataclass(frozen=True)
@@ -43,20 +45,41 @@ def convert(
         work.mkdir()
         target = work / (name if last else fmt.artefact_name(model.stem, link.options))
         report(f"converting to {fmt.title}")
-        needed = calibration if link.options.needs_calibration() else None
         job = ExportJob(
-            model if upstream is None else None, upstream, target, link.options, link.metadata, needed, report=report
+            model if upstream is None else None,
+            upstream,
+            target,
+            link.options,
+            link.metadata.model_copy(deep=True),  # an exporter that changes its copy is found out below
+            calibration if link.options.needs_calibration() else None,
+            report=lambda text: report(str(text)),
         )
-        link.backend.export(job)
-        if not target.exists():
-            raise ExportError(fmt.name, f"the exporter ended without writing {target.name}")
-        if (read := link.backend.read_metadata(target)) != link.metadata:
-            raise ExportError(
-                fmt.name, f"metadata does not read back as it was sealed ({_difference(link.metadata, read)})"
-            )
+        try:
+            link.backend.export(job)
+            _check(link, target)
+        except (SegkitError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # an exporter that calls sys.exit() has failed, too
+            raise ExportError(fmt.name, words(error)) from error
         upstream = target
     assert upstream is not None
     return upstream
+
+
+def _check(link: Link, target: Path) -> None:
+    """The artefact is there, is more than a link, and its metadata reads back."""
+    name = link.backend.format.name
+    links = [path for path in [target, *target.rglob("*")] if path.is_symlink()]
+    if links:
+        raise ExportError(name, f"the exporter wrote a symbolic link, {links[0].name}: it would point into nothing")
+    if not target.exists():
+        raise ExportError(name, f"the exporter ended without writing {target.name}")
+    try:
+        read = metadata_of(link.backend, target)
+    except ModelFileError as error:
+        raise ExportError(name, f"its metadata does not read back ({error.problem})") from error
+    if read != link.metadata:
+        raise ExportError(name, f"metadata does not read back as it was sealed ({_difference(link.metadata, read)})")
 
 
 def _difference(sealed: Metadata, read: Metadata | None) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
-from typing import Any, TypeVar
+from pathlib import PurePath
+from typing import Annotated, Any, TypeVar
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from segkit.core.backend.capability import FULL, Feature, Support
+from segkit.core.backend.faults import blamed, words
 from segkit.core.backend.options import (
     ALIASED,
     ExportOptions,
@@ -18,9 +22,15 @@ from segkit.core.backend.options import (
     offered_features,
     validate,
 )
-from segkit.core.errors import MissingDependencyError, PluginError, UnsupportedError
+from segkit.core.errors import MissingDependencyError, PluginError, SegkitError, UnsupportedError
 
 T = TypeVar("T", bound=Options)
+
+# Declarations are validated like options: a wrong type is told where it stands, not where it hurts.
+DECLARATION = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+"""What users type, in any case: lower case here."""
 
 
 class Concurrency(StrEnum):
@@ -34,7 +44,7 @@ class Concurrency(StrEnum):
     """only the thread that loaded it"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=DECLARATION)
 class Requirement:
     """A distribution that a format needs; it is named to the user, never installed.
 
@@ -67,7 +77,7 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=DECLARATION)
 class Format:
     """Data only. The heavy code lives in the backend's exporter and predictor.
 
@@ -82,15 +92,15 @@ class Format:
         suffixes: endings by which a file of this format is usually known, longest wins; content beats suffix.
     """
 
-    name: str
+    name: Name
     title: str
     artefact: str | Callable[[str, ExportOptions], str]
     support: Support
     export_options: type[ExportOptions] | None = None
     load_options: type[LoadOptions] = LoadOptions
     source: str | None = None
-    aliases: tuple[str, ...] = ()
-    suffixes: tuple[str, ...] = ()
+    aliases: tuple[Name, ...] = ()
+    suffixes: tuple[Annotated[str, Field(min_length=2)], ...] = ()
     requires: tuple[Requirement, ...] = ()
     concurrency: Concurrency = Concurrency.PARALLEL
     holds_weights: bool = False
@@ -129,6 +139,16 @@ class Format:
             raise UnsupportedError(self.name, Feature.EXPORT, kind, reason)
         return self._parse(self.export_options, given, f"export to {self.name}")
 
+    def parse_source_options(self, given: Mapping[str, Any]) -> ExportOptions:
+        """Validated export options as a format that starts from this one's artefact gives them: internal ones too.
+
+        Raises:
+            ValidationError, UnsupportedError, …: they are refused.
+        """
+        if self.export_options is None:
+            return self.parse_export_options(given)
+        return self._without_gaps(self.export_options.model_validate(given))
+
     def parse_load_options(self, given: Mapping[str, Any]) -> LoadOptions:
         """Validated load options; raises as `parse_export_options`."""
         return self._parse(self.load_options, given, f"running {self.name}")
@@ -143,7 +163,14 @@ class Format:
             if gap and not is_off(given[name]):
                 raise UnsupportedError(self.name, feature, gap.kind, gap.reason)
         kept = {name: value for name, value in given.items() if not (name in lacking and is_off(value))}
-        options = validate(model, kept, where)
+        try:
+            return self._without_gaps(validate(model, kept, where))
+        except SegkitError:
+            raise
+        except Exception as error:  # a validator that stumbles instead of refusing
+            raise PluginError(self.name, f"checking its options failed ({words(error)})") from error
+
+    def _without_gaps(self, options: T) -> T:
         for feature in sorted(options.features()):
             if gap := self.support.gap(feature):
                 raise UnsupportedError(self.name, feature, gap.kind, gap.reason)
@@ -158,19 +185,31 @@ class Format:
         model = self.export_options
         if (model is None) == (self.support[Feature.EXPORT] is FULL):
             raise PluginError(plugin, f"format '{self.name}': export support and export_options contradict each other")
-        models: list[type[Options]] = [self.load_options, *([model] if model else [])]
-        for options in models:
-            for name, field in options.model_fields.items():
-                if not field.description:
-                    raise PluginError(plugin, f"format '{self.name}': option '{name}' has no description")
+        self._check_options(plugin, self.load_options, LoadOptions)
         if model is None:
             return
+        self._check_options(plugin, model, ExportOptions)
         offered = offered_features(model)
         for feature in (Feature.HALF, Feature.INT8, Feature.DYNAMIC_BATCH, Feature.DYNAMIC_SIZE, Feature.NMS):
             if self.support[feature] is FULL and feature not in offered:
                 raise PluginError(
                     plugin, f"format '{self.name}' declares {feature} as full but no export option switches it on"
                 )
+        with blamed(plugin, f"format '{self.name}': its artefact has no name"):
+            name = self.artefact_name("stem", model())
+        if PurePath(name).name != name:
+            raise PluginError(plugin, f"format '{self.name}': '{name}' is not the name of one file or folder")
+
+    def _check_options(self, plugin: str, model: type[Options], base: type[Options]) -> None:
+        """Every option has a description and a default, and those of the base still mean what they mean."""
+        for name, field in model.model_fields.items():
+            if not field.description:
+                raise PluginError(plugin, f"format '{self.name}': option '{name}' has no description")
+        with blamed(plugin, f"format '{self.name}': its options have no usable defaults"):
+            defaults = model()
+        inherited = {name: getattr(defaults, name) for name in base.model_fields}
+        with blamed(plugin, f"format '{self.name}': an inherited option has another type"):
+            base.model_validate(inherited, strict=True)
 
 
 FLAGS: dict[str, Feature] = {**ALIASED, "dynamic": Feature.DYNAMIC_BATCH, "nms": Feature.NMS}

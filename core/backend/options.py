@@ -63,8 +63,9 @@ class HeadLayout(BaseModel):
 
 
 def _device(value: Any) -> Any:
-    """A bare number means that CUDA device, as users write device=0."""
-    return f"cuda:{value}" if isinstance(value, int) or (isinstance(value, str) and value.isdigit()) else value
+    """A bare number means that CUDA device, as users write device=0; a torch.device is known by its text."""
+    text = value if value is None else str(value)
+    return f"cuda:{text}" if text and text.isdigit() else text
 
 
 Device = Annotated[str, BeforeValidator(_device)]

@@ -18,12 +18,14 @@ from segkit.core.backend import worker
 from segkit.core.backend.base import Backend, Calibration
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.chain import Link
+from segkit.core.backend.faults import blamed
 from segkit.core.backend.format import installed_version
 from segkit.core.backend.metadata import Metadata, Seal
 from segkit.core.backend.options import ExportOptions, Precision
 from segkit.core.backend.placement import check_target, place
 from segkit.core.backend.registry import Registry
 from segkit.core.errors import OptionError, PluginError
+from segkit.core.files import output_error
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,9 @@ def plan(
         )
     steps = [(backend, options)]
     while backend.format.source:
-        upstream = registry.get(backend.format.source)
+        upstream, options = _source(registry, backend, options)
         if any(upstream is known for known, _ in steps):
             raise PluginError(backend.format.name, "its chain of source formats leads back to itself")
-        if upstream.format.export_options is None:
-            raise PluginError(backend.format.name, f"its source format '{upstream.format.name}' cannot be exported to")
-        options = upstream.format.export_options.model_validate(backend.source_options(options))
         backend = upstream
         steps.append((backend, options))
     steps.reverse()
@@ -106,13 +105,24 @@ def export(
     """
     check_target(target)
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="segkit-export-", ignore_cleanup_errors=True) as folder:
-        run = worker.run_isolated if isolate else worker.run_here
-        made = run(registry, links, model, Path(folder), target.name, calibration, report)
-        report("moving the result into place")
-        place(made, target)
+    run = worker.run_isolated if isolate else worker.run_here
+    try:
+        with tempfile.TemporaryDirectory(prefix="segkit-export-", ignore_cleanup_errors=True) as folder:
+            made = run(registry, links, model, Path(folder), target.name, calibration, report)
+            report("moving the result into place")
+            place(made, target)
+    except OSError as error:
+        raise output_error(f"{tempfile.gettempdir()} (temporary files; TMPDIR chooses another place)", error) from error
     size = sum(item.stat().st_size for item in [target, *target.rglob("*")] if item.is_file())
     return ExportResult(target, size, time.perf_counter() - start, links[-1].metadata)
+
+
+def _source(registry: Registry, backend: Backend, options: ExportOptions) -> tuple[Backend, ExportOptions]:
+    """The format that a chained one starts from, and what it is asked for."""
+    source = str(backend.format.source)
+    with blamed(backend.format.name, f"its source format '{source}' cannot be used"):
+        upstream = registry.get(source)
+        return upstream, upstream.format.parse_source_options(backend.source_options(options))
 
 
 def _metadata(backend: Backend, options: ExportOptions, card: ModelCard, calibration: Calibration | None) -> Metadata:

@@ -7,7 +7,6 @@ formats).
 
 from __future__ import annotations
 
-import importlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ import pluggy
 
 from segkit.core.backend import hookspecs
 from segkit.core.backend.base import Backend, Match
+from segkit.core.backend.faults import blamed
+from segkit.core.backend.format import Format
 from segkit.core.errors import ModelFileError, PluginError, UnknownFormatError, did_you_mean
 
 
@@ -54,13 +55,13 @@ class Registry:
         self._entries: dict[Plugin, Entry] = {}
         self._registered: list[Plugin] = []
         for plugin in plugins:
-            self._plugins[plugin.name].append(plugin)
+            self._plugins[plugin.name.lower()].append(plugin)
 
     def register(self, name: str, module: str) -> None:
         """Add a format whose plugin is the importable `module`: for notebooks and tests, without an entry point."""
         plugin = Plugin(name, module, f"module {module}")
-        if plugin not in self._plugins[name]:
-            self._plugins[name].append(plugin)
+        if plugin not in self._plugins[name.lower()]:
+            self._plugins[name.lower()].append(plugin)
             self._registered.append(plugin)
 
     @property
@@ -105,15 +106,15 @@ class Registry:
             ModelFileError: no such file, nobody recognises it, or two formats are equally sure.
         """
         if not path.exists():
-            raise ModelFileError(path, f"no such file or folder.{_near_file(path)}".rstrip("."))
+            raise ModelFileError(path, _absent(path))
         matches = []
         for entry in self.all():
             if entry.backend and (match := _match(entry.backend, path)):
                 matches.append((match, entry.backend))
         if not matches:
             endings = sorted({s for e in self.all() if e.backend for s in e.backend.format.suffixes})
-            broken = [e.plugin.name for e in self.all() if e.error]
-            hint = f" (plugins that could not be asked: {', '.join(broken)})" if broken else ""
+            broken = [e.error.plugin for e in self.all() if e.error]
+            hint = f" (plugins that could not be asked: {', '.join(broken)}; see segkit formats)" if broken else ""
             raise ModelFileError(path, f"no installed format recognises it; known endings: {', '.join(endings)}{hint}")
         best = max(match.confidence for match, _ in matches)
         winners = [(match, backend) for match, backend in matches if match.confidence == best]
@@ -144,28 +145,55 @@ class Registry:
 
 def _load(plugin: Plugin) -> Backend:
     """Import a plugin, call its hook, check what it declares."""
-    try:
-        module = importlib.import_module(plugin.value)
-    except Exception as error:
-        raise PluginError(str(plugin), f"cannot be imported ({type(error).__name__}: {_first_line(error)})") from error
+    with blamed(plugin, "cannot be imported"):
+        module = metadata.EntryPoint(plugin.name, plugin.value, hookspecs.GROUP).load()
+    with blamed(plugin, "its hook is refused"):
+        provided: list[Backend] = list(_call_hook(module))
+    with blamed(plugin, "its declaration is refused"):
+        chosen = [backend for backend in provided if _declared(backend).name == plugin.name]
+        if len(chosen) != 1:
+            found = ", ".join(f"'{backend.format.name}'" for backend in provided) or "none"
+            raise PluginError(str(plugin), f"it should provide the format '{plugin.name}' once but provides {found}")
+        chosen[0].format.check(str(plugin))
+    return chosen[0]
+
+
+def _call_hook(module: object) -> Iterable[Any]:
+    """What the plugin's `segkit_backends()` returns.
+
+    Raises:
+        TypeError, PluginValidationError: there is no such hook, it is misspelt, or it returns something else.
+    """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    try:
-        manager.register(module)
-        manager.check_pending()  # pluggy accepts a misspelt hook silently otherwise
-        provided: list[Any] = [backend for backends in manager.hook.segkit_backends() for backend in backends]
-    except Exception as error:
-        raise PluginError(str(plugin), f"its hook is refused ({_first_line(error)})") from error
-    for backend in provided:
-        if not isinstance(backend, Backend):
-            raise PluginError(str(plugin), f"segkit_backends() returned {type(backend).__name__}, not a Backend")
-        if backend.format.name == plugin.name:
-            backend.format.check(str(plugin))
-            return backend
-    found = (
-        ", ".join(f"'{backend.format.name}'" for backend in provided) or "none: is segkit_backends() marked @hookimpl?"
-    )
-    raise PluginError(str(plugin), f"it should provide the format '{plugin.name}' but provides {found}")
+    manager.register(module)
+    manager.check_pending()  # pluggy accepts a misspelt hook silently otherwise
+    hook = manager.hook.segkit_backends
+    if not hook.get_hookimpls():
+        raise TypeError("there is no function segkit_backends() marked @hookimpl")
+    given = next(iter(hook()), None)  # pluggy leaves None out
+    if isinstance(given, Backend) or not isinstance(given, Iterable):
+        raise TypeError(f"segkit_backends() returned {_kind(given)}, not a list of backends")
+    return given
+
+
+def _declared(backend: Any) -> Format:
+    """The format of what a hook returned.
+
+    Raises:
+        TypeError: that is no backend, or has no format.
+    """
+    if not isinstance(backend, Backend):
+        raise TypeError(f"segkit_backends() returned {_kind(backend)} in its list, not a Backend")
+    if not isinstance(getattr(backend, "format", None), Format):
+        raise TypeError(f"{type(backend).__name__}.format is not a Format")
+    return backend.format
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return "None" if value is None else f"one {type(value).__name__}"
 
 
 def _match(backend: Backend, path: Path) -> Match | None:
@@ -174,21 +202,22 @@ def _match(backend: Backend, path: Path) -> Match | None:
     """
     try:
         own = backend.recognises(path)
-    except Exception:  # a plugin that stumbles over a foreign file has not recognised it
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a plugin that stumbles over a foreign file has not recognised it
         own = None
-    return own or Backend.recognises(backend, path)
+    return own if isinstance(own, Match) else Backend.recognises(backend, path)
 
 
-def _near_file(path: Path) -> str:
+def _absent(path: Path) -> str:
+    if path.is_symlink():
+        return f"it is a link to '{path.readlink()}', which does not exist"
     try:
         names = [item.name for item in path.parent.iterdir()]
     except OSError:
-        return ""
-    return did_you_mean(path.name, names)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0][:300]
+        names = []
+    guess = did_you_mean(path.name, names)
+    return f"no such file or folder.{guess}" if guess else "no such file or folder"
 
 
 @lru_cache(maxsize=1)

@@ -8,17 +8,21 @@ goes to the log.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from segkit.core.errors import ExportError, SegkitError
+from segkit.core.backend.faults import words
+from segkit.core.errors import ExportError, SegkitError, revived
 
 if TYPE_CHECKING:
     from segkit.core.backend.base import Calibration
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from segkit.core.backend.registry import Registry
 
 Report = Callable[[str], None]
+
+GRACE = 3.0
+"""Seconds that a child may take to end once it has told its outcome."""
 
 
 def run_here(
@@ -37,15 +44,10 @@ def run_here(
     calibration: Calibration | None,
     report: Report,
 ) -> Path:
-    """Convert in this process; an unexpected exception becomes an ExportError."""
+    """Convert in this process."""
     from segkit.core.backend.chain import convert
 
-    try:
-        return convert(links, model, folder, name, calibration, report)
-    except SegkitError:
-        raise
-    except Exception as error:
-        raise ExportError(links[-1].backend.format.name, _words(error)) from error
+    return convert(links, model, folder, name, calibration, report)
 
 
 def run_isolated(
@@ -97,7 +99,13 @@ def _supervise(job_file: Path, log_file: Path, format_name: str, report: Report)
     outcome: dict[str, Any] = {}
     with log_file.open("wb") as log:
         child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            # What toolchains leave in the temporary folder goes with the job's.
+            env=os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(job_file.parent)),
         )
         try:
             assert child.stdout is not None
@@ -107,26 +115,35 @@ def _supervise(job_file: Path, log_file: Path, format_name: str, report: Report)
                     report(event["report"])
                 else:
                     outcome = event
-            code = child.wait()
+                    break
+            _wait(child, GRACE if outcome else None)
         finally:  # Ctrl-C and errors alike: nothing of the child survives
             _end(child)
     text = log_file.read_text(encoding="utf-8", errors="replace")
-    if "made" in outcome and code == 0:
+    if "made" in outcome:  # and has been checked: a crash while the child ends takes nothing away
         return Path(outcome["made"])
-    problem = outcome.get("error") or _cause_of_death(code, text)
+    if "kind" in outcome:
+        raise revived(outcome["kind"], outcome["error"])
+    problem = outcome.get("error") or _cause_of_death(child.returncode, text)
     raise ExportError(outcome.get("format", format_name), problem, text)
+
+
+def _wait(child: subprocess.Popen[bytes], seconds: float | None) -> None:
+    """Let a child write the rest of its log; not for ever, if a thread that it forgot keeps it from ending."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(seconds)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     for pipe in (child.stdin, child.stdout):
         if pipe:
             pipe.close()
-    if child.poll() is None:
-        if hasattr(os, "killpg"):
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            child.kill()
-        child.wait()
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)  # also what a child that has ended left running
+    else:
+        child.kill()
+    child.wait()
 
 
 def _cause_of_death(code: int, log: str) -> str:
@@ -138,18 +155,14 @@ def _cause_of_death(code: int, log: str) -> str:
         except ValueError:
             name = f"signal {-code}"
         return f"the converter crashed with {name}{last}"
-    return f"the converter ended with code {code}{last}"
-
-
-def _words(error: BaseException) -> str:
-    first = (str(error).strip().splitlines() or [""])[0][:300]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return f"the converter ended its process with code {code} before it was done{last}"
 
 
 def main(job_file: str) -> int:
     """Body of the child: read the job, convert, report one outcome."""
     events = _claim_stdout()
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    folder = Path(job_file).parent
+    threading.Thread(target=_die_with_parent, args=[_claim_stdin(), folder], daemon=True).start()
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     sys.path[:] = job["sys_path"]
     format_name = job["links"][-1]["format"]
@@ -160,15 +173,15 @@ def main(job_file: str) -> int:
 
     try:
         emit(made=str(_convert(job, lambda text: emit(report=text))))
-    except ExportError as error:
-        emit(error=error.problem, format=error.format_name)
-    except SegkitError as error:
-        emit(error=str(error), format=format_name)
-    except Exception as error:
-        import traceback
-
-        traceback.print_exc()
-        emit(error=_words(error), format=format_name)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # a disk that is full has no room for the log either
+            traceback.print_exc()
+        if isinstance(error, ExportError):
+            emit(error=error.problem, format=error.format_name)
+        elif isinstance(error, SegkitError):
+            emit(error=str(error), kind=type(error).__name__)
+        else:
+            emit(error=words(error), format=format_name)
     return 0
 
 
@@ -202,10 +215,20 @@ def _claim_stdout() -> IO[str]:
     return events
 
 
-def _die_with_parent() -> None:
-    # Returns when the parent is gone, however it went. Not sys.stdin: its lock would be held at a normal exit.
-    while os.read(0, 1):
+def _claim_stdin() -> int:
+    """Keep the pipe to the parent; a toolchain that asks a question reads the end of input instead of waiting."""
+    pipe = os.dup(0)
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return pipe
+
+
+def _die_with_parent(pipe: int, folder: Path) -> None:
+    """Take the job's folder along: nobody else is left who knows of it."""
+    # Returns when the parent is gone, however it went. Not a file object: its lock would be held at a normal exit.
+    while os.read(pipe, 1):
         pass
+    shutil.rmtree(folder, ignore_errors=True)
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

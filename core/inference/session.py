@@ -13,6 +13,7 @@ from segkit.core.backend.base import Anchors, Backend, Selected
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.metadata import Metadata
 from segkit.core.backend.options import LoadOptions
+from segkit.core.backend.returned import metadata_of
 from segkit.core.errors import OptionError, RuntimeFailure, SourceError
 from segkit.core.images import ImageBatch, Size, round_up
 from segkit.core.images.sources import Item
@@ -38,8 +39,8 @@ class Session:
         """
         self.format = backend.format
         self.format.require(Feature.PREDICT)
-        self.metadata: Metadata = backend.read_metadata(path) or Metadata()
-        self._runner = RUNNERS[self.format.concurrency](lambda: backend.load(path, options))
+        self.metadata: Metadata = metadata_of(backend, path) or Metadata()
+        self._runner = RUNNERS[self.format.concurrency](backend, path, options)
         self._checked = False
 
     def close(self) -> None:
@@ -60,13 +61,13 @@ class Session:
             )
         if args.imgsz is None:
             return own
-        size = rounded(args.imgsz, self.metadata.stride)
-        if size != own and not self.metadata.dynamic_size:
+        if not self.metadata.dynamic_size and whole(args.imgsz, self.metadata.stride) != own:
+            height, width = args.imgsz
             raise OptionError(
-                f"Option imgsz={size[0]},{size[1]} is not usable: this model is fixed to {own[0]}x{own[1]}; "
+                f"Option imgsz={height},{width} is not usable: this model is fixed to {own[0]}x{own[1]}; "
                 "export it with that imgsz or with dynamic size."
             )
-        return size
+        return rounded(args.imgsz, self.metadata.stride)
 
     def resolve(self, args: PredictArguments) -> PredictArguments:
         """The arguments with the input size filled in, checked against this model before any picture is read.
@@ -194,12 +195,17 @@ class Session:
         self._checked = True
 
 
+def whole(size: Size, stride: int) -> Size:
+    """`size` rounded up to multiples of the stride."""
+    return round_up(size[0], stride), round_up(size[1], stride)
+
+
 def rounded(size: Size, stride: int) -> Size:
     """`size` rounded up to multiples of the stride, with a notice when that changes it."""
-    whole = round_up(size[0], stride), round_up(size[1], stride)
-    if whole != size:
-        notice(f"imgsz {size[0]}x{size[1]} is no multiple of {stride}: using {whole[0]}x{whole[1]}")
-    return whole
+    height, width = whole(size, stride)
+    if (height, width) != size:
+        notice(f"imgsz {size[0]}x{size[1]} is no multiple of {stride}: using {height}x{width}")
+    return height, width
 
 
 def _kind(item: Item) -> object:

@@ -5,14 +5,18 @@ Not a test module: it is importable as `fake_formats` so that an export's child 
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -202,6 +206,24 @@ class Refuse(_Simple):
         raise ExportError("refuse", "op aten.magic of layer 7 has no counterpart")
 
 
+class Doubt(_Simple):
+    format = _variant("Doubt")
+
+    def export(self, job: ExportJob) -> None:
+        assert job.model is not None
+        raise ModelFileError(job.model, "its weights are not numbers")
+
+
+class Litter(_Simple):
+    """Leaves a file in the temporary folder, as toolchains do."""
+
+    format = _variant("Litter")
+
+    def export(self, job: ExportJob) -> None:
+        tempfile.mkstemp()
+        super().export(job)
+
+
 class Lazy(_Simple):
     """Ends well and writes nothing."""
 
@@ -219,6 +241,96 @@ class Forget(_Simple):
     def export(self, job: ExportJob) -> None:
         plain = job.metadata.to_plain() | {"names": {"0": "somebody else"}}
         job.target.write_text(json.dumps(plain), encoding="utf-8")
+
+
+class Quit(_Simple):
+    """Ends the process, as a command-line toolchain does."""
+
+    format = _variant("Quit")
+
+    def export(self, job: ExportJob) -> None:
+        sys.exit("no licence found")
+
+
+class Ask(_Simple):
+    """Asks the user a question."""
+
+    format = _variant("Ask")
+
+    def export(self, job: ExportJob) -> None:
+        input("Do you accept the licence? ")
+
+
+class Shortcut(_Simple):
+    """Links to its cache instead of writing the artefact."""
+
+    format = _variant("Shortcut")
+
+    def export(self, job: ExportJob) -> None:
+        cached = job.target.with_name("cached")
+        super().export(replace(job, target=cached))
+        job.target.symlink_to(cached)
+
+
+class Meddle(_Simple):
+    """Changes the metadata that it was given."""
+
+    format = _variant("Meddle")
+
+    def export(self, job: ExportJob) -> None:
+        job.metadata.args["level"] = 3
+        job.report(None)  # type: ignore[arg-type]
+        super().export(job)
+
+
+class Spawn(_Simple):
+    """Leaves a process behind."""
+
+    format = _variant("Spawn")
+
+    def export(self, job: ExportJob) -> None:
+        server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        job.report(str(server.pid))
+        super().export(job)
+
+
+class Linger(_Simple):
+    """Leaves a thread running that keeps its process from ending."""
+
+    format = _variant("Linger")
+
+    def export(self, job: ExportJob) -> None:
+        super().export(job)
+        threading.Thread(target=time.sleep, args=(60,)).start()
+
+
+class Stumble(_Simple):
+    """Crashes when all is done, as toolchains do while they are taken down."""
+
+    format = _variant("Stumble")
+
+    def export(self, job: ExportJob) -> None:
+        super().export(job)
+        atexit.register(os.abort)
+
+
+class Mute(_Simple):
+    """Cannot read what it wrote."""
+
+    format = _variant("Mute")
+
+    def read_metadata(self, path: Path) -> Metadata | None:
+        raise ValueError("what is this?")
+
+
+class Misled(_Simple):
+    """Asks its source format for something else every time."""
+
+    format = _variant("Misled", source="blob")
+    asks: ClassVar[Any] = None
+
+    def source_options(self, options: ExportOptions) -> dict[str, Any]:
+        return self.asks
 
 
 class Needy(_Simple):
@@ -290,7 +402,34 @@ class Reuse(_Simple):
 
 @hookimpl
 def segkit_backends() -> list[Backend]:
-    return [kind() for kind in (Blob, Tiny, Crash, Raise, Refuse, Lazy, Forget, Needy, Loop, Serial, Bound, Reuse)]
+    return [
+        kind()
+        for kind in (
+            Blob,
+            Tiny,
+            Crash,
+            Raise,
+            Refuse,
+            Doubt,
+            Litter,
+            Lazy,
+            Forget,
+            Quit,
+            Ask,
+            Shortcut,
+            Meddle,
+            Spawn,
+            Linger,
+            Stumble,
+            Mute,
+            Misled,
+            Needy,
+            Loop,
+            Serial,
+            Bound,
+            Reuse,
+        )
+    ]
 
 
 NAMES = [backend.format.name for backend in segkit_backends()]
