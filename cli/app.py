@@ -7,6 +7,7 @@ that command is asked for; the general help knows only the table below.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -14,10 +15,10 @@ from collections.abc import Sequence
 
 import typer
 
-from segkit.cli.argv import normalise, split, switched_on
+from segkit.cli.argv import joined, normalise, split, switched_on
 from segkit.cli.command import Command
 from segkit.cli.output import Output, prepare_streams
-from segkit.core.errors import SegkitError
+from segkit.core.errors import OutputError, SegkitError
 
 SUMMARIES = {
     "predict": "Find and outline objects in pictures.",
@@ -100,7 +101,7 @@ def load(name: str, words: Sequence[str] = ()) -> Command:
 def _dispatch(argv: Sequence[str], output: Output) -> int:
     if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:
         return _complete()
-    name, words = split(argv, list(SUMMARIES))
+    name, words = split(joined(argv), list(SUMMARIES))
     command = load(name, words) if name else None
     canonical = normalise(words, command.grammar()) if command else words
     values = application(command)(canonical, prog_name=PROGRAM, standalone_mode=False)
@@ -125,6 +126,10 @@ def _unexpected(error: Exception, output: Output) -> int:
     if show := getattr(error, "format_message", None):  # typer's own: the type's home differs between its versions
         output.failure(type(error).__name__, show(), error)
         return 2
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # met where nobody names a file
+        full = OutputError(error.filename or "standard output", "the disk is full")
+        output.failure(type(full).__name__, str(full), error)
+        return full.exit_code
     kind = type(error).__name__
     detail = (str(error).splitlines() or [""])[0]
     hint = "" if output.debug else " Run again with --debug for the traceback."

@@ -5,7 +5,8 @@
 
 become `predict --conf=0.5 --classes=0 --classes=2 --save -- a.pt b.jpg`. Nothing else in segkit knows these rules:
 
-* `split` finds the command; `peek` and `switched_on` look at one name before the command's grammar is known.
+* `joined` closes the gaps in `conf = 0.5`; `split` finds the command; `peek` and `switched_on` look at one name before
+  the command's grammar is known.
 * `normalise` needs a `Grammar`, checks every name, and gives the canonical form; on canonical input it changes nothing.
 
 In names `-` and `_` mean the same. A word of the form `name=value` is always an option: a file of such a name is
@@ -29,6 +30,7 @@ PASSED_ON = ("--install-completion", "--show-completion")
 """Words that typer handles itself."""
 
 _PAIR = re.compile(r"([A-Za-z][\w-]*)=(.*)", re.DOTALL)
+_NAME = re.compile(r"(--)?[A-Za-z][\w-]*")
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 
@@ -68,6 +70,27 @@ class _Given:
     options: dict[str, list[str]] = field(default_factory=dict)
     named: dict[str, list[str]] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
+
+
+def joined(words: Sequence[str]) -> list[str]:
+    """`conf = 0.5`, `conf= 0.5` and `conf =0.5` as the `conf=0.5` that they mean; what follows `--` stays as it is."""
+    out: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return [*out, word, *rest]
+        if word.startswith("=") and out and _NAME.fullmatch(out[-1]):
+            word = out.pop() + word
+        name, equals, value = word.partition("=")
+        if equals and not value and rest and _NAME.fullmatch(name) and not _begins_option(rest[0]):
+            word += rest.pop(0)
+        out.append(word)
+    return out
+
+
+def _begins_option(word: str) -> bool:
+    return word.startswith(("--", "=")) or _PAIR.fullmatch(word) is not None
 
 
 def split(argv: Sequence[str], commands: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -150,6 +173,7 @@ def normalise(words: Sequence[str], grammar: Grammar) -> list[str]:
         elif resolved := _resolve_flag(grammar, word):
             given.options[resolved[0]] = [_flag_word(resolved[0], resolved[1])]
         else:
+            _refuse_bare_name(grammar, word)
             given.words.append(word)
     _check_task(given, grammar)
     positionals = _place(given, grammar)
@@ -173,6 +197,16 @@ def _take_dashed(given: _Given, grammar: Grammar, word: str, rest: list[str]) ->
         if not rest or rest[0].startswith("--"):
             raise OptionError(f"Option '--{name}' of {grammar.where} needs a value, e.g. {key}=VALUE.")
         _take(given, grammar, key, rest.pop(0))
+
+
+def _refuse_bare_name(grammar: Grammar, word: str) -> None:
+    """`conf 0.5`: taken for two files, the run would go on without them and with another confidence."""
+    key = word.replace("-", "_")
+    if key in grammar.options or any(item.name == key for item in grammar.positionals):
+        raise OptionError(
+            f"'{word}' is an option of {grammar.where} and needs a value: {key}=VALUE. "
+            f"If you mean a file or folder of that name, write ./{word}."
+        )
 
 
 def _take(given: _Given, grammar: Grammar, name: str, value: str) -> None:

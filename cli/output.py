@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO
 
+from segkit.core.notices import visible
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -145,13 +147,6 @@ class Output:
         red = self._stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         label = "\x1b[1;31mError:\x1b[0m" if red else "Error:"
         print(label, visible(message), file=self._stderr)
-
-
-def visible(text: str) -> str:
-    """`text` with control characters spelt out: a file name must not be able to steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 def size_of(count: int) -> str:

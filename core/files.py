@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from segkit.core.errors import OutputError
@@ -30,6 +30,30 @@ def output_error(path: str | Path, error: OSError) -> OutputError:
 
 
 @contextlib.contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """`folder` exists in the block. Those that had to be made for it vanish again, if empty, when the block fails."""
+    made = absent_folders(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        remove_empty(made)
+        raise
+
+
+def absent_folders(folder: Path) -> list[Path]:
+    """Those that would have to be made for `folder` to exist, the deepest first."""
+    return [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of `folders`, the deepest first, that are empty."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+@contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` that becomes `path` when the block ends well and vanishes when it does not.
 
@@ -37,15 +61,16 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         OutputError: the file cannot be written; what was there before is untouched.
     """
     path = Path(path)
-    if path.is_symlink():  # written through, as an ordinary write would
-        path = path.resolve()
+    if os.path.islink(path):  # noqa: PTH114 - never raises; written through, as an ordinary write would
+        path = Path(os.path.realpath(path))
     partial = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        partial.replace(path)
+        with made_folder(path.parent):
+            try:
+                yield partial
+                partial.replace(path)
+            finally:
+                with contextlib.suppress(OSError):
+                    partial.unlink(missing_ok=True)
     except OSError as error:
         raise output_error(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

@@ -26,4 +26,11 @@ def notice(text: str) -> None:
         LOGGER.propagate = False
         if LOGGER.level == logging.NOTSET:
             LOGGER.setLevel(logging.INFO)
-    LOGGER.info(text)
+    LOGGER.info("%s", visible(text))
+
+
+def visible(text: str) -> str:
+    """`text` with control characters spelt out: a file or class name must not be able to steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)

@@ -1,9 +1,8 @@
-"""What `YOLO.export` works out before the pipeline starts: calibration pictures and the place of the artefact."""
+"""What `YOLO.export` works out before the pipeline starts: the pictures to calibrate with."""
 
 from __future__ import annotations
 
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from segkit.core.backend.base import Backend, Calibration
@@ -47,17 +46,3 @@ def _share(fraction: object) -> float:
     if not 0 < share <= 1:
         raise OptionError.invalid("fraction", fraction, "give a share above 0 and up to 1")
     return share
-
-
-def target_for(folder: Path, name: str, output: str | Path | None) -> Path:
-    """Where an artefact goes: beside the weights; into `output` if that is a folder; else exactly `output`."""
-    if output is None:
-        return folder / name
-    path = Path(output)
-    into = str(output).endswith(("/", "\\")) or (path.is_dir() and not _is_artefact(path, name))
-    return path / name if into else path
-
-
-def _is_artefact(folder: Path, name: str) -> bool:
-    """Whether an existing folder is an earlier artefact of that kind, to be replaced, not a place to put one into."""
-    return "." not in name and folder.name.endswith(name.split("_", 1)[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ class ResultStream(Iterator["Results"]):
     `total` is the number of pictures of the source, unreadable ones included, or None where only the end will tell.
     """
 
-    def __init__(self, results: Iterator[Results], total: int | None) -> None:
+    def __init__(self, results: Generator[Results, None, None], total: int | None) -> None:
         """Wrap `results`."""
         self._results = results
         self.total = total
@@ -23,3 +23,7 @@ class ResultStream(Iterator["Results"]):
     def __next__(self) -> Results:
         """The next result."""
         return next(self._results)
+
+    def close(self) -> None:
+        """Read no further: what works ahead ends now, not when the object is collected."""
+        self._results.close()

@@ -5,17 +5,19 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from segkit._export import calibration_from, target_for
+from segkit._export import calibration_from
+from segkit._paths import is_same_file, model_path, target_for
 from segkit._stream import ResultStream
 from segkit.core.backend.base import Backend
 from segkit.core.backend.metadata import Metadata
 from segkit.core.backend.options import validate
 from segkit.core.backend.registry import default_registry
-from segkit.core.errors import OptionError, SourceError
+from segkit.core.backend.returned import metadata_of
+from segkit.core.errors import OptionError, OutputError, SourceError
 from segkit.core.images.size import parse_imgsz
 from segkit.core.inference.arguments import PredictArguments
 from segkit.core.notices import notice
@@ -55,7 +57,7 @@ class YOLO:
         """
         if task not in (None, TASK):
             raise OptionError.invalid("task", task, f"this is a segmentation kit; the task is '{TASK}'")
-        self.path = Path(model)
+        self.path = model_path(model)
         self.verbose = verbose
         self._device: str | None = None
         self._network: SegmentationNetwork | None = None
@@ -127,8 +129,9 @@ class YOLO:
         """
         from segkit.core.model import transfer
 
-        report = transfer(self.network, weights)
-        notice(f"{Path(weights).name}: {report.fitted} of {report.total} tensors taken over")
+        path = model_path(weights)
+        report = transfer(self.network, path)
+        notice(f"{path.name}: {report.fitted} of {report.total} tensors taken over")
         self._changed()
         return self
 
@@ -197,7 +200,7 @@ class YOLO:
 
     def _results(
         self, session: Session, items: Any, args: PredictArguments, on_error: Callable[[SourceError], None] | None
-    ) -> Iterator[Results]:
+    ) -> Generator[Results, None, None]:
         from segkit.core.inference.output import RunFolder
 
         errors: list[SourceError] = []
@@ -268,7 +271,9 @@ class YOLO:
 
         registry = default_registry()
         if format is None:
-            raise OptionError(f"export needs a format: one of {', '.join(registry.names())}.")
+            formats = [entry.backend.format for entry in registry.all() if entry.backend]
+            names = ", ".join(each.name for each in formats if each.export_options)
+            raise OptionError(f"export needs a format: one of {names}.")
         backend = registry.get(format)
         self._require_weights("Export")
         isolate, report = bool(options.pop("isolate", True)), options.pop("report", None)
@@ -285,11 +290,14 @@ class YOLO:
         )
         links = pipeline.plan(registry, backend.format.name, options, card, calibration)
         name = backend.format.artefact_name(self.path.stem, links[-1].options)
+        target = target_for(Path() if is_architecture(self.path) else self.path.parent, name, output)
+        if is_same_file(target, self.path):
+            raise OutputError(target, "it is the model that is exported; choose another name")
         return pipeline.export(
             registry,
             links,
             self._artefact()[1],
-            target_for(Path() if is_architecture(self.path) else self.path.parent, name, output),
+            target,
             calibration=calibration,
             isolate=isolate,
             report=report or (lambda text: None),
@@ -318,7 +326,7 @@ class YOLO:
 
     def _metadata(self) -> Metadata:
         backend, path = self._artefact()
-        return backend.read_metadata(path) or Metadata()
+        return metadata_of(backend, path) or Metadata()
 
     def _require_weights(self, what: str) -> None:
         if self._network is None and not self._backend.format.holds_weights:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from segkit.cli.argv import Grammar, Kind, Positional, normalise, peek, split, switched_on
+from segkit.cli.argv import Grammar, Kind, Positional, joined, normalise, peek, split, switched_on
 from segkit.core.errors import InputError, OptionError
 
 COMMANDS = ["predict", "export", "formats", "info", "version"]
@@ -283,3 +283,30 @@ def unless_refused(call: Callable[[], Any]) -> Any:
         return call()
     except InputError:
         return None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "predict model = a.pt source = b.jpg conf = 0.5 save",
+        "predict model= a.pt source= b.jpg conf= 0.5 save",
+        "predict model =a.pt source =b.jpg conf =0.5 save",
+        "predict a.pt b.jpg --conf = 0.5 --save",
+    ],
+)
+def test_spaces_around_an_equals_sign_change_nothing(line: str) -> None:
+    assert canonical(*joined(line.split())) == FULL
+
+
+@pytest.mark.parametrize(
+    "line", ["a.pt = b", "device= conf=1 --save", "x -- conf = 1", "= 3", "--a=b c", "conf=", "-- = 3"]
+)
+def test_only_a_name_and_its_value_are_joined(line: str) -> None:
+    assert joined(line.split()) == line.split()
+
+
+@pytest.mark.parametrize("word", ["conf", "max-det", "classes", "source"])
+def test_an_option_without_its_value_is_not_taken_for_a_file(word: str) -> None:
+    with pytest.raises(OptionError, match=f"'{word}' is an option of predict and needs a value: .*write ./{word}"):
+        canonical("predict", "a.pt", "b.jpg", word, "0.5")
+    assert canonical("predict", "a.pt", f"./{word}")[-1] == f"./{word}"

@@ -73,8 +73,7 @@ def test_a_full_disk_under_the_output_is_one_line(argv: list[str]) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "segkit.cli", *argv], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "No space left" in done.stderr
+    assert (done.returncode, done.stderr) == (2, "Error: Cannot write 'standard output': the disk is full.\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
@@ -204,3 +203,37 @@ def test_completion_offers_commands_and_options() -> None:
     assert offered.stdout.split() == ["--max-det"]
     offered = segkit(_SEGKIT_COMPLETE="complete_bash", COMP_WORDS="segkit for", COMP_CWORD="1")
     assert offered.stdout.split() == ["formats"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name == "nt", reason="no such signals")
+def test_an_interrupt_while_modules_are_imported_is_one_line() -> None:
+    code = (
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'segkit.cli.app': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from segkit.cli import main\n"
+        "sys.exit(main(['version']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Error: interrupted.\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_stop_takes_its_temporary_folders_along(number: int, tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys, tempfile\n"
+        "from segkit.cli import app, main\n"
+        "def run(argv):\n"
+        "    with tempfile.TemporaryDirectory(prefix='segkit-export-'):\n"
+        f"        os.kill(os.getpid(), {int(number)})\n"
+        "        signal.pause()\n"
+        "app.run = run\n"
+        "sys.exit(main())"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, timeout=120, check=False)
+    assert done.returncode == 128 + number
+    assert list(tmp_path.iterdir()) == []

@@ -35,6 +35,7 @@ ALLOWED: Mapping[str, set[str]] = {
         "segkit.core.backend",
         "segkit.core.errors",
         "segkit.core.inference.arguments",
+        "segkit.core.notices",
     },
     "segkit.conformance": ENGINE,
     "segkit.plugins": set(),

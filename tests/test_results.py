@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from segkit.core.errors import OptionError, OutputError
 from segkit.core.images import Letterbox
+from segkit.core.inference.arguments import PredictArguments
 from segkit.core.inference.arrays import Array
 from segkit.core.inference.decode import Detections
 from segkit.core.inference.masks import InstanceMasks
+from segkit.core.inference.output import RunFolder
 from segkit.core.inference.results import Boxes, Results
 
 NAMES = {0: "person", 5: "bus", 7: "a/b: c?"}
@@ -368,3 +374,59 @@ class TestFiles:
                 getattr(results, method)(tmp_path / name)
         assert (tmp_path / name).read_text() == "old"
         assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+class TestOddNamesAndNumbers:
+    @pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode here")
+    def test_a_name_that_is_no_utf8_is_written_like_any_other(self, results: Results, tmp_path: Path) -> None:
+        # As its own process: OpenCV crashed on such a name.
+        code = (
+            "import numpy as np, os, pathlib\n"
+            "from segkit.core.inference.saving import write_picture\n"
+            f"write_picture(pathlib.Path(os.fsdecode({os.fsencode(tmp_path)!r} + b'/caf\\xe9.png')), "
+            "np.zeros((4, 4, 3), np.uint8))"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+        assert os.listdir(os.fsencode(tmp_path)) == [b"caf\xe9.png"]
+
+    @pytest.mark.parametrize("name", [".png", "a.pbm", "a.PGM", "a.j\udce9g", "a."])
+    def test_a_suffix_that_holds_no_colours_or_is_none_names_those_that_do(
+        self, results: Results, tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(OutputError, match=r"no picture format has the suffix .* use .jpg, .png"):
+            results.save(tmp_path / "new" / name)
+        assert capfd.readouterr() == ("", "")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_name_that_is_too_long_is_an_output_error(self, results: Results, tmp_path: Path) -> None:
+        with pytest.raises(OutputError, match="the name is too long"):
+            results.save(tmp_path / ("x" * 300 + ".png"))
+
+    @pytest.mark.parametrize("size", [{"line_width": 0}, {"line_width": -1}, {"font_size": -3}])
+    def test_a_size_below_a_pixel_is_refused(self, results: Results, size: dict[str, int]) -> None:
+        with pytest.raises(OptionError, match=f"{next(iter(size))}=.*a number of pixels from 1"):
+            results.plot(**size)
+
+    def test_a_width_with_a_fraction_is_rounded(self, results: Results) -> None:
+        assert np.array_equal(results.plot(line_width=1.6, font_size=11.8), results.plot(line_width=2, font_size=12))
+
+    def test_a_pillow_image_to_draw_on_is_refused_with_what_is_wanted(self, results: Results) -> None:
+        with pytest.raises(OptionError, match="img='Image' is not usable: give an array"):
+            results.plot(img=Image.new("RGB", (100, 60)))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_run_that_cannot_write_leaves_no_empty_folders(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(path: Path, *args: object, **options: object) -> int:
+        path.touch()
+        raise OSError(number, "no")
+
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    monkeypatch.setattr(Path, "write_text", fail)
+    for project in (kept, tmp_path / "new" / "deep"):
+        with pytest.raises(OutputError):
+            RunFolder(PredictArguments(project=project, save_txt=True)).write(results)
+    assert [*tmp_path.rglob("*")] == [kept]

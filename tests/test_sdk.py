@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import http.server
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import pytest
 
 import segkit
 from segkit import YOLO
+from segkit._paths import target_for
 from segkit.core.errors import (
     ModelFileError,
     OptionError,
@@ -25,6 +28,7 @@ from segkit.core.errors import (
     UnknownFormatError,
     UnsupportedError,
 )
+from segkit.core.notices import notice
 
 
 @pytest.fixture(scope="session")
@@ -228,7 +232,7 @@ def test_argument_errors_come_at_the_call_even_when_streaming(here):
         (lambda: YOLO("bus.jpg"), ModelFileError, "no installed format recognises it"),
         (lambda: YOLO("yolov8n-seg.pt", task="detect"), OptionError, "task='detect'"),
         (lambda: YOLO("yolov8n-seg.pt").predict(), OptionError, "needs a source"),
-        (lambda: YOLO("yolov8n-seg.pt").export(), OptionError, "export needs a format: one of onnx, pytorch"),
+        (lambda: YOLO("yolov8n-seg.pt").export(), OptionError, "export needs a format: one of onnx."),
         (lambda: YOLO("yolov8n-seg.pt").export(format="onxx"), UnknownFormatError, "Did you mean 'onnx'"),
         (lambda: YOLO("yolov8n-seg.pt").export(format="pytorch"), UnsupportedError, "does not support export"),
         (lambda: YOLO("yolov8n-seg.onnx").export(format="onnx"), OptionError, "needs weights such as yolov8n-seg.pt"),
@@ -262,3 +266,68 @@ def test_formats_as_data():
     assert by_name["onnx"].support["export"] is None
     assert by_name["pytorch"].support["export"][0] == "not-applicable"
     assert "imgsz" in [option[0] for option in by_name["onnx"].options]
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        ("x" * 300 + ".pt", "file name too long"),
+        ("https://example.com/yolov8n-seg.pt", "'https://example.com/yolov8n-seg.pt': models are not downloaded"),
+        (os.devnull, "a pipe or a device"),
+        ("nul\0.pt", "no such file"),
+    ],
+)
+def test_a_model_path_that_cannot_be_a_file_is_refused_at_once(model, problem):
+    with pytest.raises(ModelFileError, match=problem):
+        YOLO(model)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_a_pipe_for_a_model_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(ModelFileError, match="a pipe or a device"):
+        YOLO(tmp_path / "pipe.pt")
+
+
+@pytest.mark.parametrize("model", [None, 3, b"model.pt"])
+def test_what_is_no_path_is_refused_as_a_model(model):
+    with pytest.raises(OptionError, match=r"model=.* is not usable: give the path of a model file"):
+        YOLO(model)
+
+
+def test_a_model_in_a_folder_that_may_not_be_looked_into(monkeypatch):
+    def locked(path, **how):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", locked)
+    with pytest.raises(ModelFileError, match="permission denied"):
+        YOLO("locked/a.pt")
+    with pytest.raises(OutputError, match="permission denied"):
+        target_for(Path(), "a.onnx", "locked/b.onnx")
+
+
+def test_the_home_folder_is_understood_where_no_shell_puts_it_in(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    monkeypatch.chdir("/")
+    assert YOLO("~/yolov8n-seg.onnx").path == here / "yolov8n-seg.onnx"
+    assert target_for(Path(), "a.onnx", "~") == here / "a.onnx"
+
+
+def test_a_stream_can_be_closed_half_way(here):
+    stream = YOLO("yolov8n-seg.onnx").predict(["bus.jpg"] * 20, stream=True)
+    next(stream)
+    stream.close()
+    assert list(stream) == []
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("segkit-reader")]
+
+
+def test_a_notice_cannot_steer_the_terminal(capsys):
+    notice("class \x1b[31mred\nnew line 猫")
+    assert capsys.readouterr().err == "class \\x1b[31mred\\nnew line 猫\n"
+
+
+def test_an_export_never_replaces_its_own_weights(here, home):
+    for output in ("yolov8n-seg.pt", home / "yolov8n-seg.pt"):
+        with pytest.raises(OutputError, match="it is the model that is exported"):
+            YOLO("yolov8n-seg.pt").export(format="onnx", output=output)
+    assert YOLO("yolov8n-seg.pt").names[0] == "person"

@@ -184,3 +184,20 @@ def test_an_artefact_without_names_numbers_its_classes(make):
     session.metadata = session.metadata.model_copy(update={"names": {}})
     (result,), _ = run(session, PICTURE)
     assert result.names == {0: "class0", 1: "class1"}
+
+
+def test_a_size_that_a_fixed_model_does_not_have_is_one_line_with_what_was_given(make, capsys):
+    session = make("serial")
+    with pytest.raises(OptionError, match="imgsz=31,31 is not usable: this model is fixed to 64x64"):
+        run(session, PICTURE, imgsz=31)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("classes", [np.array([0, 1]), (0, 1), range(2), {0, 1}, "0,1"])
+def test_class_indices_come_in_any_collection(classes):
+    assert PredictArguments(classes=classes).classes == [0, 1]
+
+
+def test_a_folder_for_results_may_be_a_path_and_in_the_home_folder():
+    assert PredictArguments(project=Path("out")).project == "out"
+    assert PredictArguments(project="~/out").project == str(Path.home() / "out")

@@ -318,3 +318,35 @@ def test_a_file_that_may_not_be_read_says_so(folder: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Path, "read_bytes", denied)  # root may read anything, so it cannot be shown with a mode
     with pytest.raises(SourceError, match=r"a.jpg': permission denied\.$"):
         list(open_sources(folder / "a.jpg"))
+
+
+def test_a_device_is_refused_before_it_is_read_for_ever() -> None:
+    with pytest.raises(SourceError, match="it is a device, not a picture file"):
+        open_sources(os.devnull)
+
+
+def test_a_link_to_nowhere_says_so_and_does_not_suggest_itself(tmp_path: Path) -> None:
+    (tmp_path / "bus.jpg").symlink_to(tmp_path / "gone.jpg")
+    with pytest.raises(SourceError, match=r"it is a link to a file that does not exist\.$"):
+        open_sources(tmp_path / "bus.jpg")
+
+
+def test_a_path_that_cannot_be_looked_at_is_a_source_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceError, match="file name too long"):
+        open_sources("x" * 300 + ".jpg")
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(SourceError, match="too many levels of symbolic links"):
+        open_sources(tmp_path / "a")
+
+    def locked(path: Path, **how: object) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", locked)
+    with pytest.raises(SourceError, match="permission denied"):
+        open_sources("locked/bus.jpg")
+
+
+def test_a_malformed_address_is_a_source_error() -> None:
+    with pytest.raises(SourceError, match="Invalid IPv6 URL"):
+        list(open_sources("http://[bad"))

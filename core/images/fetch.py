@@ -24,7 +24,11 @@ def is_address(source: object) -> bool:
 
 def name_of(address: str) -> str:
     """The file name in an address, for results: 'https://host/a/bus.jpg?x=1' → 'bus.jpg'."""
-    return PurePosixPath(unquote(urlsplit(address).path)).name or "image.jpg"
+    try:
+        path = urlsplit(address).path
+    except ValueError:  # 'http://[bad': fetching it says what is wrong
+        path = ""
+    return PurePosixPath(unquote(path)).name or "image.jpg"
 
 
 def fetch(address: str) -> bytes:

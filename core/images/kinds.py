@@ -7,6 +7,7 @@ their kind with a fault in it raise SourceError.
 from __future__ import annotations
 
 import glob
+import stat
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -63,13 +64,26 @@ def _paths(source: Any) -> Iterable[Entry] | None:
     if isinstance(source, str) and "://" in text:
         raise SourceError(source, f"only http and https addresses are read. Give {ACCEPTED}")
     path = Path(text).expanduser()
-    if path.is_dir():
+    mode = _mode(path)
+    if stat.S_ISDIR(mode):
         return [_file(found) for found in _pictures_in(path)]
-    if path.exists():
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # /dev/zero never ends
+        raise SourceError(source, "it is a device, not a picture file")
+    if mode:
         return [_file(path)]
     if glob.has_magic(text):
         return [_file(found) for found in _matches(str(path))]
     raise missing(path)
+
+
+def _mode(path: Path) -> int:
+    """What is at `path`, as `stat` tells it; 0 where nothing is."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
+        return 0
+    except OSError as error:
+        raise SourceError(path, (error.strerror or str(error)).lower()) from error
 
 
 def _file(path: Path) -> Entry:

@@ -178,6 +178,8 @@ def missing(path: Path) -> SourceError:
     for folder in reversed(path.parents):
         if not folder.exists():
             return SourceError(path, f"the folder '{folder}' does not exist")
+    if path.is_symlink():
+        return SourceError(path, "it is a link to a file that does not exist")
     guess = None
     with contextlib.suppress(OSError):
         guess = nearest(path.name, [entry.name for entry in path.parent.iterdir()])

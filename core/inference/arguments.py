@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -22,9 +23,15 @@ def _class_list(value: Any) -> Any:
 
 
 def _empty_as_none(value: Any) -> Any:
-    return None if value in ("", "None", "none") else value
+    return None if isinstance(value, str) and value in ("", "None", "none") else value
 
 
+def _folder(value: Any) -> Any:
+    """A folder as text or as a Path; "~" is the home folder, which a shell does not put into project=~/x."""
+    return os.path.expanduser(os.fspath(value)) if isinstance(value, str | os.PathLike) else value  # noqa: PTH111
+
+
+Folder = Annotated[str | None, BeforeValidator(_folder)]
 Classes = Annotated[list[int] | None, BeforeValidator(_class_list), BeforeValidator(_empty_as_none)]
 
 
@@ -60,7 +67,7 @@ class PredictArguments(Options):
     show_conf: bool = Field(True, description="draw confidences")
     show_boxes: bool = Field(True, description="draw boxes")
     line_width: int | None = Field(None, ge=1, description="width of drawn lines in pixels (default: by picture size)")
-    project: str | None = Field(None, description="folder for results (default: runs/segment)")
+    project: Folder = Field(None, description="folder for results (default: runs/segment)")
     name: str | None = Field(None, description="sub-folder for this run (default: predict, predict2, …)")
     exist_ok: bool = Field(False, description="write into the sub-folder even if it exists")
     verbose: bool = Field(False, description="print a line for every picture (command line: on)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from segkit.core.errors import OutputError
-from segkit.core.files import output_error
+from segkit.core.files import absent_folders, output_error, remove_empty
 from segkit.core.inference.arguments import PredictArguments
 from segkit.core.inference.results import Results
 
@@ -19,7 +19,7 @@ def new_folder(args: PredictArguments, task: str = "segment", mode: str = "predi
     Raises:
         OutputError: it cannot be made.
     """
-    project = Path(args.project) if args.project else Path("runs") / task
+    project = _project(args, task)
     name = args.name or mode
     number = 1
     while True:
@@ -35,21 +35,34 @@ def new_folder(args: PredictArguments, task: str = "segment", mode: str = "predi
             raise output_error(folder, error) from error
 
 
+def _project(args: PredictArguments, task: str = "segment") -> Path:
+    return Path(args.project) if args.project else Path("runs") / task
+
+
 class RunFolder:
     """Writes what the arguments ask for, one result at a time."""
 
     def __init__(self, args: PredictArguments) -> None:
         """Make the folder."""
         self.args = args
+        absent = absent_folders(_project(args))
         self.path = new_folder(args)
+        self._made = absent if args.exist_ok else [self.path, *absent]
         self._taken: set[str] = set()
 
     def write(self, result: Results) -> None:
         """Write one result.
 
         Raises:
-            OutputError: the disk is full, or the folder cannot be written any more.
+            OutputError: the disk is full, or the folder cannot be written any more; no empty folder is left behind.
         """
+        try:
+            self._write(result)
+        except OutputError:
+            remove_empty(self._made)
+            raise
+
+    def _write(self, result: Results) -> None:
         args = self.args
         result.save_dir = str(self.path)
         source = Path(result.path)

@@ -125,21 +125,22 @@ class Results(OnHost):
             (H, W, 3) BGR uint8, or a Pillow image.
 
         Raises:
-            OptionError: `img` has another shape, an unknown `color_mode`, or `font` is no file.
+            OptionError: `img` has another shape, an unknown `color_mode`, a width or size below 1, or `font` is no
+                file.
         """
         canvas = self._canvas(img)
         if color_mode not in ("class", "instance"):
             raise OptionError.invalid("color_mode", color_mode, "give class or instance")
         numbers = range(len(self)) if color_mode == "instance" else self.boxes.cls.int().tolist()
         colors = [color_of(number) for number in numbers]
-        width = line_width or draw.line_width_for(self.orig_shape)
+        width = _pixels("line_width", line_width) or draw.line_width_for(self.orig_shape)
+        size = _pixels("font_size", font_size) or draw.font_size_for(self.orig_shape)
         if masks and self.masks is not None:
             draw.paint_masks(canvas, self.masks.instances, colors, width)
         if boxes:
             draw.paint_boxes(canvas, self.boxes.xyxy, colors, width)
         if boxes and labels:
             face = preferred(font)
-            size = font_size or draw.font_size_for(self.orig_shape)
             texts = self._label_texts(face, confidence=conf)
             draw.paint_labels(canvas, self.boxes.xyxy, texts, colors, line_width=width, font_size=size, font=face)
         return _as_pillow(canvas) if pil else canvas
@@ -147,9 +148,9 @@ class Results(OnHost):
     def _canvas(self, img: Picture | None) -> Picture:
         if img is None:
             return self.orig_img.copy()
-        if img.shape != self.orig_img.shape or img.dtype != np.uint8:
-            wanted = f"give a picture of shape {self.orig_img.shape}, uint8"
-            raise OptionError.invalid("img", f"array of shape {img.shape}, {img.dtype}", wanted)
+        if not isinstance(img, np.ndarray) or img.shape != self.orig_img.shape or img.dtype != np.uint8:
+            given = f"array of shape {img.shape}, {img.dtype}" if isinstance(img, np.ndarray) else type(img).__name__
+            raise OptionError.invalid("img", given, f"give an array of shape {self.orig_img.shape}, uint8")
         return img.copy()
 
     def _label_texts(self, font: str | None, *, confidence: bool) -> list[str]:
@@ -229,6 +230,13 @@ class Results(OnHost):
     def tojson(self, normalize: bool = False, decimals: int = 5) -> str:
         """The older name of `to_json`."""
         return self.to_json(normalize, decimals)
+
+
+def _pixels(name: str, value: float | None) -> int | None:
+    """A number of pixels for drawing, rounded; None for the default."""
+    if value is None or value >= 1:
+        return value if value is None else round(value)
+    raise OptionError.invalid(name, value, "give a number of pixels from 1, or leave it out")
 
 
 def _rounded(values: NDArray[np.float32], decimals: int) -> list[float]:

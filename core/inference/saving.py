@@ -14,6 +14,9 @@ from segkit.core.files import atomic_write
 from segkit.core.images import Picture
 from segkit.core.inference.parts import Boxes, Masks
 
+_GREY_ONLY = (".pbm", ".pgm")
+"""Formats that OpenCV knows and that hold no colours."""
+
 
 def write_picture(path: Path, picture: Picture) -> None:
     """Write (H, W, 3) BGR uint8 in the format that the suffix names.
@@ -21,7 +24,7 @@ def write_picture(path: Path, picture: Picture) -> None:
     Raises:
         OutputError: a suffix without an encoder, a picture the format cannot hold, or a place that cannot be written.
     """
-    if not cv2.haveImageWriter(path.name):
+    if not _encodable(path.suffix):
         raise OutputError(
             path, f"no picture format has the suffix '{path.suffix}'; use .jpg, .png, .bmp, .tif or .webp"
         )
@@ -34,6 +37,13 @@ def write_picture(path: Path, picture: Picture) -> None:
         raise OutputError(path, f"{path.suffix} cannot hold a picture of {width}x{height}; use .png")
     with atomic_write(path) as partial:
         partial.write_bytes(data.data)
+
+
+def _encodable(suffix: str) -> bool:
+    """Whether OpenCV writes colour pictures under this suffix. It never sees the name: one that is not UTF-8,
+    as old archives have them, crashes it.
+    """
+    return suffix.isascii() and suffix.lower() not in _GREY_ONLY and cv2.haveImageWriter("picture" + suffix)
 
 
 def write_text(path: Path, text: str) -> None:
