@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -19,6 +21,8 @@ from segkit.core.backend import Anchors, ExportJob, Metadata, Seal, Selected
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import ExportError, ModelFileError, OptionError, RuntimeFailure, SegkitError, UnsupportedError
 from segkit.core.images import ImageBatch
+from segkit.core.inference.decode import select
+from segkit.core.inference.masks import InstanceMasks
 from segkit.plugins.onnx import OnnxBackend
 from segkit.plugins.onnx.header import read_header
 from segkit.plugins.onnx.providers import provider
@@ -146,6 +150,33 @@ def test_prediction_finds_the_same_objects_as_the_weights(n_seg_pt, foreign, mad
         np.testing.assert_allclose(found.boxes.xyxy, wanted.boxes.xyxy, atol=1e-2)
         shared = (found.masks.data & wanted.masks.data).sum((1, 2)) / (found.masks.data | wanted.masks.data).sum((1, 2))
         assert shared.min() >= 0.999
+
+
+@pytest.mark.parametrize("minimal", [False, True], ids=["square", "minimal"])
+def test_real_pictures_give_the_objects_of_the_weights(n_seg_pt, made, data, minimal):
+    pictures = [*sorted((data / "images").glob("*.jpg")), *sorted((data / "datasets").rglob("*.jpg"))[::60]]
+    weights = default_registry().get("pytorch")
+    options = weights.format.parse_load_options({"threads": 2})
+    count = 0
+    with weights.load(n_seg_pt, options) as reference, load(made(dynamic=True)) as predictor:
+        for path in pictures:
+            batch = ImageBatch([cv2.imread(str(path))], (640, 640), minimal=minimal)
+            (wanted, masks), (found, ours) = (objects(each.run(batch), batch) for each in (reference, predictor))
+            assert found.anchors.tolist() == wanted.anchors.tolist(), path
+            assert np.abs(found.xyxy - wanted.xyxy).max(initial=0) <= 5e-3, path
+            assert np.abs(found.confidence - wanted.confidence).max(initial=0) <= 2e-5, path
+            overlap = (ours & masks).sum((1, 2)) / (ours | masks).sum((1, 2))
+            assert overlap.min(initial=1) >= 0.999, path
+            count += len(found)
+    assert len(pictures) >= 8
+    assert count > 25
+
+
+def objects(raw, batch):
+    """Detections of one picture that have a mask, and their masks in its pixels."""
+    (found,) = select(raw, conf=0.25, iou=0.7, max_det=300)
+    masks, kept = InstanceMasks.from_prototypes(raw.prototypes[0], found, batch.geometry[0], native=True)
+    return found[kept], masks.dense()
 
 
 # -- what an export holds
@@ -306,13 +337,59 @@ def test_another_size_than_the_fixed_one_is_refused_with_the_right_one(foreign):
         ({"x": np.zeros(1, np.float32)}, (1, 12), TensorProto.FLOAT, "input is 1x12, not pictures"),
         ({"x": np.zeros(1, np.float32)}, (1, 64, 64, 3), TensorProto.FLOAT, "not pictures"),
         ({"x": np.zeros(1, np.float32)}, (1, 3, 64, 64), TensorProto.UINT8, r"tensor\(uint8\)"),
+        ({"x": np.zeros(1, np.float32)}, (1, 3, 10**6, 10**6), TensorProto.FLOAT, "larger than any picture"),
+        ({"x": np.zeros(1, np.float32)}, (10**9, 3, 64, 64), TensorProto.FLOAT, "larger than any picture"),
     ],
-    ids=["detection", "classification", "vector", "channels last", "bytes"],
+    ids=["detection", "classification", "vector", "channels last", "bytes", "huge", "huge batch"],
 )
 def test_another_kind_of_model_is_refused_for_what_it_is(tmp_path, outputs, shape, kind, words):
     path = write(tmp_path / "x.onnx", outputs, shape=shape, kind=kind)
     with pytest.raises(ModelFileError, match=words):
         load(path).run(noise(1, 64, 64))
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_file_that_takes_something_else_than_pictures_alone_is_refused(tmp_path, count):
+    path = write(tmp_path / "x.onnx", {"output0": head(), "output1": prototypes()})
+    model = onnx.load(path)
+    model.graph.input.append(helper.make_tensor_value_info("sizes", TensorProto.INT64, (2,)))
+    del model.graph.input[count:]
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelFileError, match=f"takes {count} inputs"):
+        load(path)
+
+
+def test_outputs_that_are_no_numbers_are_left_aside(tmp_path):
+    pack = helper.make_node("SequenceConstruct", ["output0_value"], ["list"])
+    path = write(tmp_path / "x.onnx", {"output0": head(), "output1": prototypes()}, nodes=[pack])
+    model = onnx.load(path)
+    model.graph.output.append(helper.make_tensor_sequence_value_info("list", TensorProto.FLOAT, None))
+    path.write_bytes(model.SerializeToString())
+    with load(path) as predictor:
+        assert errors(predictor.run(noise(1, 64, 64)), head(), prototypes()) == [0, 0, 0, 0]
+
+
+def test_a_size_of_minus_one_is_a_free_one(tmp_path):
+    path = write(tmp_path / "x.onnx", {"output0": head(), "output1": prototypes()}, shape=(-1, 3, -1, -1))
+    assert read_header(path).input_shape == ("", 3, "", "")
+    assert BACKEND.read_metadata(path) is None or BACKEND.read_metadata(path).dynamic_size
+
+
+@pytest.mark.parametrize("place", ["../secret.bin", "/etc/passwd"])
+def test_weights_beside_the_file_are_read_from_its_folder_only(tmp_path, place):
+    (tmp_path / "secret.bin").write_bytes(bytes(1 << 16))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    path = write(folder / "x.onnx", {"output0": head(), "output1": prototypes()})
+    model = onnx.load(path)
+    weights = model.graph.initializer[0]
+    facts = {"location": place, "offset": "0", "length": str(len(weights.raw_data))}
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.extend(onnx.StringStringEntryProto(key=key, value=value) for key, value in facts.items())
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelFileError, match="onnxruntime refuses it"):
+        load(path)
 
 
 def test_a_failure_of_the_runtime_is_one_line(tmp_path, capfd):
@@ -447,3 +524,22 @@ def test_a_device_that_does_not_start_is_no_silent_detour_over_the_cpu(foreign, 
 def test_the_number_of_threads_reaches_the_runtime(foreign):
     with load(foreign, threads=1) as predictor:
         assert predictor._session.get_session_options().intra_op_num_threads == 1
+
+
+def test_the_runtime_neither_phones_home_nor_leaves_its_identity_behind(foreign, tmp_path):
+    """onnxruntime keeps an identity for its reports in the temporary folder as soon as it is imported."""
+    code = (
+        "import os, sys; from pathlib import Path; from segkit.core.backend.registry import default_registry as r\n"
+        "backend = r().get('onnx'); backend.load(Path(sys.argv[1]), backend.format.parse_load_options({})).close()\n"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'], os.listdir(os.environ['TMPDIR']))"
+    )
+    quiet = {"ORT_DISABLE_TELEMETRY", "CI"}  # under CI it keeps quiet by itself
+    environment = {name: value for name, value in os.environ.items() if name not in quiet}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(foreign)],
+        env=environment | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "1 []\n"

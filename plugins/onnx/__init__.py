@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -86,12 +87,14 @@ class OnnxBackend(Backend):
 
     def export(self, job: ExportJob) -> None:
         """Write one self-contained .onnx file."""
+        _decline_telemetry()
         from segkit.plugins.onnx.exporter import export
 
         export(job)
 
     def load(self, path: Path, options: LoadOptions) -> Predictor:
         """A session of onnxruntime; the file may come from any tool."""
+        _decline_telemetry()
         from segkit.plugins.onnx.predictor import OnnxPredictor
 
         # The metadata is read first: it tells what a fake or cut file is, the runtime only that it cannot parse it.
@@ -112,6 +115,11 @@ class OnnxBackend(Backend):
         except ModelFileError:
             return None
         return Match(Match.CONTENT, "it holds an ONNX graph")
+
+
+def _decline_telemetry() -> None:
+    """onnxruntime reports its use to its maker unless this is set before it is imported. Who sets it otherwise, may."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 @hookimpl

@@ -17,6 +17,8 @@ from typing import NamedTuple
 from segkit.core.backend import Metadata
 from segkit.core.errors import ModelFileError
 
+_LARGEST = 1 << 15
+
 Shape = tuple[int | str, ...]
 """Sizes of a tensor; a name where the size is free ("" where it has no name)."""
 
@@ -39,6 +41,8 @@ class Header:
             return Metadata.parse(self.properties, path) if self.properties else None
         metadata = Metadata.parse(self.properties, path)
         batch, _, height, width = shape
+        if any(isinstance(side, int) and side > _LARGEST for side in shape):
+            raise ModelFileError(path, f"its input of {'x'.join(map(str, shape))} is larger than any picture")
         facts: dict[str, object] = {"batch": batch} if isinstance(batch, int) else {}
         fixed = isinstance(height, int) and isinstance(width, int)
         if fixed:
@@ -104,7 +108,9 @@ def _shape(data: mmap.mmap, value_info: _Field) -> Shape | None:
     for dimension in _inside(data, place):
         size: int | str = ""
         for part in _inside(data, dimension):
-            size = part.value if part.number == 1 else data[part.start : part.stop].decode()
+            # Not above zero (as a negative number is written, above 63 bits) is how some tools write "free".
+            fixed = part.value if 0 < part.value < 1 << 63 else ""
+            size = fixed if part.number == 1 else data[part.start : part.stop].decode()
         sizes.append(size)
     return tuple(sizes)
 

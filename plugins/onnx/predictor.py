@@ -18,6 +18,7 @@ from segkit.core.images import ImageBatch
 from segkit.plugins.onnx.providers import CPU, provider
 
 _SILENT = 4  # "fatal": whatever matters is raised as well, and the rest would spill over the user's screen
+_NUMERIC = re.compile(r"tensor\((float|float16|double|u?int\d+)\)")
 _NUMBERS: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
 
 
@@ -34,8 +35,11 @@ class OnnxPredictor(Predictor):
         """
         self._path, self._known = path, Known.of(metadata, channels_last=False)
         self._session = _open(path, options)
-        self._input = self._session.get_inputs()[0]
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        # Extra outputs that are no numbers (sequences, texts) are not asked for.
+        self._outputs = [output.name for output in self._session.get_outputs() if _NUMERIC.fullmatch(output.type)]
+        if len(inputs := self._session.get_inputs()) != 1:
+            raise ModelFileError(path, f"it takes {len(inputs)} inputs, not pictures alone")
+        self._input = inputs[0]
         if len(self._input.shape) != 4 or self._input.shape[1] != 3:
             raise ModelFileError(
                 path, f"its input is {_words(self._input.shape)}, not pictures (batch, 3, height, width)"
@@ -89,6 +93,7 @@ def _open(path: Path, options: LoadOptions) -> Any:
     settings.intra_op_num_threads = options.threads or 0
     # Threads spin while a run lasts, which is fastest, and sleep when it ends: the work between two runs has the cores.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
+    ort.disable_telemetry_events()  # where the environment variable is not looked at (Windows)
     name, arguments = provider(options.device)
     rest = [] if name == CPU else [CPU]  # for the few operators that a device lacks
     try:
@@ -101,7 +106,7 @@ def _open(path: Path, options: LoadOptions) -> Any:
 
 
 def _words(shape: Any) -> str:
-    return "x".join(str(side) for side in shape)
+    return "x".join(str(side or "any") for side in shape)
 
 
 def _first_line(error: Exception) -> str:
