@@ -14,7 +14,7 @@ from segkit.cli.argv import Grammar, Kind, Positional
 from segkit.cli.output import Output
 
 if TYPE_CHECKING:
-    from segkit.cli.catalogue import OptionRow
+    from segkit.core.backend.options import OptionRow
 
 Values = dict[str, Any]
 """What the user gave, and only that: flags as bool, lists as list[str], everything else as str."""
@@ -50,7 +50,7 @@ class Argument:
 
 
 def from_rows(rows: Iterable[OptionRow], panel: str = "Options") -> tuple[Option, ...]:
-    """Options as the catalogue describes them."""
+    """Options as the sdk describes them."""
     return tuple(Option(row.name, _kind(row.type), row.help, row.type, row.default, panel) for row in rows)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from segkit.cli.argv import Kind, Positional, peek
 from segkit.cli.command import Argument, Command, Option, Values, from_rows
 from segkit.cli.output import Output, size_of
-from segkit.core.errors import OptionError
+from segkit.core.errors import OptionError, UnsupportedError
 
 DETAILS = (
     "The artefact lands beside the weights unless output= says otherwise, and replaces an older one once complete."
@@ -35,7 +35,7 @@ def command(words: Sequence[str]) -> Command:
         OptionError: no format is named.
         UnknownFormatError, PluginError, UnsupportedError: the format cannot be exported to.
     """
-    from segkit.cli import catalogue
+    from segkit._formats import format_info, formats
 
     model = Argument(Positional("model"), "weights (.pt, .safetensors) or an architecture (.yaml)")
     options = [
@@ -44,17 +44,19 @@ def command(words: Sequence[str]) -> Command:
     ]
     name = peek(words, "format")
     if name is None:
-        names = catalogue.exportable()
+        names = [info.name for info in formats() if info.options]
         if not {"-h", "--help"} & set(words):
             raise OptionError(f"Say which format to export to: format=NAME, one of {', '.join(names)}.")
         epilog = (EPILOG + CHOOSE).format(name=names[0] if names else "NAME", names="  ".join(names))
         return Command("export", "export", run, (model,), tuple(options), DETAILS, epilog)
-    fmt = catalogue.find(name)
-    own = from_rows(catalogue.export_options(fmt), panel=f"{fmt.title} options")
+    info = format_info(name)
+    if gap := info.support["export"]:
+        raise UnsupportedError(info.name, "export", *gap)
+    own = from_rows(info.options, panel=f"{info.title} options")
     known = {option.name for option in own}
-    declined = [Option(flag, Kind.FLAG, "", hidden=True) for flag in catalogue.declined_flags(fmt) if flag not in known]
-    epilog = EPILOG.format(name=fmt.name)
-    return Command("export", f"export to {fmt.name}", run, (model,), (*options, *own, *declined), DETAILS, epilog)
+    declined = [Option(flag, Kind.FLAG, "", hidden=True) for flag in info.declined if flag not in known]
+    epilog = EPILOG.format(name=info.name)
+    return Command("export", f"export to {info.name}", run, (model,), (*options, *own, *declined), DETAILS, epilog)
 
 
 def run(values: Values, output: Output) -> None:

@@ -11,8 +11,8 @@ from segkit.cli.command import Argument, Command, Values
 from segkit.cli.output import Output
 
 if TYPE_CHECKING:
-    from segkit._formats import FormatInfo
-    from segkit.cli.catalogue import OptionRow
+    from segkit._formats import FormatInfo, Need
+    from segkit.core.backend.options import OptionRow
 
 EPILOG = """[bold]Examples[/bold]
   segkit formats            all formats, with the reason for every gap
@@ -67,31 +67,28 @@ def _show_all(output: Output) -> None:
 
 def _show_one(name: str, output: Output) -> None:
     from segkit._formats import format_info
-    from segkit.cli import catalogue
 
-    info, fmt = format_info(name), catalogue.find(name)
-    exporting = catalogue.export_options(fmt) if fmt.export_options else []
-    loading = catalogue.rows(fmt.load_options)
-    needs = [
-        (need.distribution, sorted(feature.value for feature in need.needed_for), catalogue.version_of(need))
-        for need in fmt.requires
-    ]
+    info = format_info(name)
     if output.json:
-        options = {"options": [asdict(row) for row in exporting], "load_options": [asdict(row) for row in loading]}
-        requires = [dict(zip(("requirement", "needed_for", "installed"), need, strict=True)) for need in needs]
-        output.document(_overview(info) | options | {"requires": requires})
+        options = {key: [row._asdict() for row in getattr(info, key)] for key in ("options", "load_options")}
+        output.document(_overview(info) | options)
         return
     facts = {"name": ", ".join((info.name, *info.aliases)), "artefact": _artefact(info), "made from": info.source}
     output.block(info.title, (f"{label:10} {value}" for label, value in facts.items() if value))
-    _options(f"Options of segkit export format={info.name}", exporting, output)
-    _options("Options when segkit runs such a file", loading, output)
+    _options(f"Options of segkit export format={info.name}", info.options, output)
+    _options("Options when segkit runs such a file", info.load_options, output)
     output.block("Gaps", _gaps(info))
-    output.block("Needs", (f"{what} for {', '.join(why)}: {found or 'not installed'}" for what, why, found in needs))
+    output.block("Needs", map(_need, info.needs))
     if info.install:
         output.block("To install what is missing", dict.fromkeys(info.install.values()))
 
 
-def _options(title: str, rows: list[OptionRow], output: Output) -> None:
+def _need(need: Need) -> str:
+    found = " ".join(need.installed) if need.installed else "not installed"
+    return f"{need.requirement} for {', '.join(need.needed_for)}: {found}"
+
+
+def _options(title: str, rows: Sequence[OptionRow], output: Output) -> None:
     """A table of options, or one block an option on a narrow terminal."""
     if output.console.width < OPTIONS_WIDTH:
         output.block(title, (f"{row.name} ({row.type}) {row.default}: {row.help}" for row in rows))

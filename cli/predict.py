@@ -26,11 +26,11 @@ EPILOG = """[bold]Examples[/bold]
 
 def command(words: Sequence[str]) -> Command:
     """The command; its options are those of the sdk's predict."""
-    from segkit.cli import catalogue
+    from segkit._options import predict_options
 
     model = Argument(Positional("model"), "weights (.pt, .safetensors) or an exported artefact")
     source = Argument(Positional("source", many=True), "pictures: files, folders, patterns")
-    options = from_rows(catalogue.predict_options())
+    options = from_rows(predict_options())
     return Command("predict", "predict", run, (model, source), options, DETAILS, EPILOG)
 
 

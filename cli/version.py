@@ -34,14 +34,12 @@ def run(values: Values, output: Output) -> None:
 def _environment() -> dict[str, str | None]:
     """Python, the platform, and every distribution that segkit or one of its formats needs; None: not installed."""
     from segkit import formats
-    from segkit.cli import catalogue
     from segkit.core.backend.format import installed_version
 
     rows: dict[str, str | None] = {"python": platform.python_version(), "platform": platform.platform()}
     for name in ("numpy", "opencv-python-headless", "pydantic", "typer", "rich"):
         rows[name] = installed_version(name)
-    for info in formats():
-        for need in () if info.error else catalogue.find(info.name).requires:
-            found = catalogue.version_of(need)
-            rows[found.split(" ")[0] if found else need.name] = found.split(" ")[1] if found else None
+    for need in (need for info in formats() for need in info.needs):
+        name, version = need.installed or (need.name, None)
+        rows[name] = version
     return rows

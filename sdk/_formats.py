@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from segkit.core.backend.capability import Feature, Gap
-from segkit.core.backend.options import ExportOptions, describe
+from segkit.core.backend.capability import FULL, Feature, Gap
+from segkit.core.backend.format import FLAGS, Format
+from segkit.core.backend.options import ExportOptions, OptionRow
 from segkit.core.backend.registry import Entry, default_registry
 from segkit.core.errors import MissingDependencyError
+
+CALIBRATION = (
+    OptionRow("data", "str", "", "pictures to calibrate int8 with: a file, a folder or a pattern"),
+    OptionRow("fraction", "float", "1.0", "share of these pictures to use, above 0 and up to 1"),
+)
+"""Options that `YOLO.export` adds for formats that have int8."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """A distribution that a format needs: its name, as pip takes it, for which features, and what is installed."""
+
+    name: str
+    requirement: str
+    needed_for: tuple[str, ...]
+    installed: tuple[str, str] | None
+    """Name and version; the name may be that of an alternative."""
 
 
 @dataclass(frozen=True)
@@ -17,25 +35,29 @@ class FormatInfo:
     Attributes:
         name, title, aliases, artefact: what it is called and what its artefact is called, with "{stem}".
         distribution: the distribution that provides it.
-        error: why the plugin cannot be used, or None.
+        error: why the plugin cannot be used, or None; nothing else is known then.
         support: feature → None where it is full, or (kind, reason) of the gap.
         install: feature ("export", "predict") → pip line for what is missing; empty when all is installed.
         source: the format its export starts from, None for the model itself.
-        options: (name, type, default, help) of every export option.
+        options: every export option; none where it cannot be exported to.
         load_options: the same for running it.
+        declined: flags known from other formats that it answers with the reason of a gap.
+        needs: what it requires.
     """
 
     name: str
     title: str
-    aliases: tuple[str, ...]
-    artefact: str
     distribution: str
-    error: str | None
-    support: dict[str, tuple[str, str] | None]
-    install: dict[str, str]
-    source: str | None
-    options: list[tuple[str, str, str, str]]
-    load_options: list[tuple[str, str, str, str]]
+    error: str | None = None
+    aliases: tuple[str, ...] = ()
+    artefact: str = ""
+    support: dict[str, tuple[str, str] | None] = field(default_factory=dict)
+    install: dict[str, str] = field(default_factory=dict)
+    source: str | None = None
+    options: tuple[OptionRow, ...] = ()
+    load_options: tuple[OptionRow, ...] = ()
+    declined: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
 
 
 def formats() -> list[FormatInfo]:
@@ -49,34 +71,47 @@ def format_info(name: str) -> FormatInfo:
     Raises:
         UnknownFormatError, PluginError: there is no such format, or its plugin is broken.
     """
-    backend = default_registry().get(name)
-    return next(info for info in formats() if info.name == backend.format.name)
+    entry = default_registry().find(name)
+    if entry.error:
+        raise entry.error
+    return _info(entry)
 
 
 def _info(entry: Entry) -> FormatInfo:
     plugin = entry.plugin
     if entry.backend is None:
-        return FormatInfo(plugin.name, plugin.name, (), "", plugin.distribution, str(entry.error), {}, {}, None, [], [])
+        return FormatInfo(plugin.name, plugin.name, plugin.distribution, str(entry.error))
     fmt = entry.backend.format
-    install = {}
-    for feature in (Feature.EXPORT, Feature.PREDICT):
-        missing = fmt.missing(feature)
-        if missing and fmt.support.gap(feature) is None:
-            install[feature.value] = MissingDependencyError(missing, fmt.title).install
-    model = fmt.export_options
     return FormatInfo(
-        name=fmt.name,
-        title=fmt.title,
+        fmt.name,
+        fmt.title,
+        plugin.distribution,
         aliases=fmt.aliases,
-        artefact=fmt.artefact_name("{stem}", (model or ExportOptions)()),
-        distribution=plugin.distribution,
-        error=None,
+        artefact=fmt.artefact_name("{stem}", (fmt.export_options or ExportOptions)()),
         support={
             feature.value: (level.kind.value, level.reason) if isinstance(level, Gap) else None
             for feature, level in fmt.support.items()
         },
-        install=install,
+        install=_install(fmt),
         source=fmt.source,
-        options=describe(model) if model else [],
-        load_options=describe(fmt.load_options),
+        options=_export_options(fmt),
+        load_options=tuple(fmt.describe(fmt.load_options)),
+        declined=tuple(flag for flag, feature in FLAGS.items() if fmt.support.gap(feature)),
+        needs=tuple(Need(n.name, n.distribution, tuple(sorted(n.needed_for)), n.found()) for n in fmt.requires),
     )
+
+
+def _install(fmt: Format) -> dict[str, str]:
+    lacking = {feature: fmt.missing(feature) for feature in (Feature.EXPORT, Feature.PREDICT)}
+    return {
+        feature.value: MissingDependencyError(missing, fmt.title).install
+        for feature, missing in lacking.items()
+        if missing and fmt.support.gap(feature) is None
+    }
+
+
+def _export_options(fmt: Format) -> tuple[OptionRow, ...]:
+    if fmt.export_options is None:
+        return ()
+    calibration = CALIBRATION if fmt.support[Feature.INT8] is FULL else ()
+    return (*fmt.describe(fmt.export_options), *calibration)

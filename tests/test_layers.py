@@ -34,7 +34,6 @@ ALLOWED: Mapping[str, set[str]] = {
         "segkit.conformance",
         "segkit.core.backend",
         "segkit.core.errors",
-        "segkit.core.inference.arguments",
         "segkit.core.notices",
     },
     "segkit.conformance": ENGINE,

@@ -17,8 +17,10 @@ from segkit.core.backend.options import (
     ALIASED,
     ExportOptions,
     LoadOptions,
+    OptionRow,
     Options,
     accepted_names,
+    describe,
     offered_features,
     validate,
 )
@@ -64,9 +66,10 @@ class Requirement:
             else self.distribution
         )
 
-    def installed(self) -> bool:
-        """Whether it, or an alternative, is installed (looked up without importing it)."""
-        return any(installed_version(name) for name in (self.name, *self.alternatives))
+    def found(self) -> tuple[str, str] | None:
+        """Name and version of it, or of the alternative that is installed; looked up without importing it."""
+        versions = ((name, installed_version(name)) for name in (self.name, *self.alternatives))
+        return next(((name, version) for name, version in versions if version), None)
 
 
 def installed_version(distribution: str) -> str | None:
@@ -111,7 +114,7 @@ class Format:
 
     def missing(self, feature: Feature) -> list[str]:
         """Requirements (as pip takes them) that `feature` needs and that are not installed."""
-        return [need.distribution for need in self.requires if feature in need.needed_for and not need.installed()]
+        return [need.distribution for need in self.requires if feature in need.needed_for and not need.found()]
 
     def require(self, feature: Feature) -> None:
         """Refuse early when the feature is a gap or a package is missing.
@@ -175,6 +178,11 @@ class Format:
             if gap := self.support.gap(feature):
                 raise UnsupportedError(self.name, feature, gap.kind, gap.reason)
         return options
+
+    def describe(self, model: type[Options]) -> list[OptionRow]:
+        """Options of one of this format's models in words, without the flags that ask for a declared gap."""
+        gaps = {name for name, feature in ALIASED.items() if self.support.gap(feature)}
+        return [row for row in describe(model) if row.name not in gaps]
 
     def check(self, plugin: str) -> None:
         """Find contradictions in a declaration; called at registration.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -29,8 +29,11 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
-ALIASED = {"half": Feature.HALF, "int8": Feature.INT8}
+SHORT = {"half": Precision.FP16, "int8": Precision.INT8}
 """Flags that users know, folded into `precision`."""
+
+ALIASED = {"half": Feature.HALF, "int8": Feature.INT8}
+"""The features that these flags ask for."""
 
 
 class Switches:
@@ -147,7 +150,7 @@ def precision_aliases(given: Any) -> Any:
         return given
     values = dict(given)
     asked = []
-    for name, precision in (("half", Precision.FP16), ("int8", Precision.INT8)):
+    for name, precision in SHORT.items():
         flag = values.pop(name, None)
         if flag in (True, "true", "True", "1", 1):
             asked.append((name, precision))
@@ -199,15 +202,26 @@ def offered_features(model: type[Options]) -> set[Feature]:
     return {feature for _, switch in model.switches() for features in switch.values.values() for feature in features}
 
 
-def describe(model: type[Options]) -> list[tuple[str, str, str, str]]:
-    """(name, type, default, help) of every public option: the source of tables and command-line options."""
+class OptionRow(NamedTuple):
+    """An option in words, for tables and command lines; `default` is empty where there is none."""
+
+    name: str
+    type: str
+    default: str
+    help: str
+
+
+def describe(model: type[Options]) -> list[OptionRow]:
+    """Every public option of a model, and the flags short for one of its precisions."""
     rows = []
     for name, field in model.public_fields().items():
         default = field.get_default(call_default_factory=True)
         if isinstance(default, StrEnum):
             default = default.value
-        rows.append((name, type_name(field.annotation), _as_typed(default), field.description or ""))
-    return rows
+        rows.append(OptionRow(name, type_name(field.annotation), _as_typed(default), field.description or ""))
+    accepted = accepted_names(model)
+    short = [(name, precision) for name, precision in SHORT.items() if name in accepted]
+    return rows + [OptionRow(name, "bool", "False", f"short for precision={precision}") for name, precision in short]
 
 
 def type_name(annotation: Any) -> str:

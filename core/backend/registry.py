@@ -80,20 +80,23 @@ class Registry:
             UnknownFormatError: no plugin has that name or alias.
             PluginError: the plugin is broken, or several claim the name.
         """
+        entry = self.find(name)
+        if entry.backend is None:
+            raise entry.error or PluginError(str(entry.plugin), "it is broken")
+        return entry.backend
+
+    def find(self, name: str) -> Entry:
+        """The entry of a format, by name or alias; raises as `get`, but not for a plugin that is broken."""
         wanted = name.lower().lstrip(".")
         if wanted in self._plugins:
-            entry = self._entry(wanted)
-            if entry.error:
-                raise entry.error
-            assert entry.backend is not None
-            return entry.backend
+            return self._entry(wanted)
         by_alias = [entry for entry in self.all() if entry.backend and wanted in entry.backend.format.aliases]
         if len(by_alias) > 1:
             claims = " and ".join(str(entry.plugin) for entry in by_alias)
             raise PluginError(claims, f"both claim the alias '{wanted}'; use the format's own name")
-        if not by_alias or by_alias[0].backend is None:
+        if not by_alias:
             raise UnknownFormatError(name, self._known_names())
-        return by_alias[0].backend
+        return by_alias[0]
 
     def all(self) -> list[Entry]:
         """Every format, sorted by name, broken ones included."""
