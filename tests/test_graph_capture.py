@@ -100,8 +100,8 @@ def test_every_weight_is_a_named_entry_of_the_programs_state(program: Program) -
     assert not signature.buffers_to_mutate
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.outputs}-{layout.boxes}")
-def test_a_dynamic_capture_takes_any_batch_and_size(network: SegmentationNetwork, layout: HeadLayout) -> None:
+def test_a_dynamic_capture_takes_any_batch_and_size(network: SegmentationNetwork) -> None:
+    layout = LAYOUTS[1]  # the other one in ONNX, whose dynamic export is compared with the weights
     program = capture(network, head=layout, imgsz=(96, 96), dynamic_batch=True, dynamic_size=True)
     assert tuple(program.example.shape) == (1, 3, 96, 96)
     for shape in ((1, 3, 96, 96), (3, 3, 64, 160), (2, 3, 128, 64)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -134,6 +136,17 @@ def test_parts_are_joined_where_they_are_nearest():
         tuple(sorted(((x1, y1), (x2, y2)))) for (x1, y1), (x2, y2) in zip(joined, np.roll(joined, -1, 0), strict=True)
     ]
     assert bridges.count(((20, 5), (40, 40))) == 2  # there and back
+
+
+def test_joining_long_outlines_takes_little_memory():
+    angle = np.linspace(0, 2 * np.pi, 4000, endpoint=False)
+    circle = np.rint(1500 * np.stack([np.cos(angle), np.sin(angle)], 1)).astype(np.int32)
+    tracemalloc.start()
+    joined = join([circle, circle + np.int32([3100, 0])])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+    assert joined[:2].tolist() == [[1500, 0], [1600, 0]]
 
 
 @given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 20), st.integers(1, 20))))

@@ -162,6 +162,15 @@ def test_results_keep_no_prototypes(last):
     assert masks.dense().any()
 
 
+@pytest.mark.parametrize("ratio", [2, 3, 5, 8])
+def test_prototypes_of_another_resolution_end_where_the_border_does(ratio):
+    letterbox = Letterbox.fit((88, 240), (240, 240))  # a border of 76 pixels above and below
+    whole = detections([[0, 0, 240, 240]], [[1]])
+    masks, _ = InstanceMasks.from_prototypes(np.ones((1, 240 // ratio, 240 // ratio)), whole, letterbox, True)
+    assert masks.dense().all()
+    assert masks.dense().shape == (1, 88, 240)
+
+
 def test_prototypes_that_do_not_fit_the_input_are_refused():
     with pytest.raises(ValueError, match="do not divide"):
         InstanceMasks.from_prototypes(step(15, 15), detections([[0, 0, 9, 9]], [[1]]), PLAIN, False)

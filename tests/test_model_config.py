@@ -68,6 +68,14 @@ def test_a_network_with_one_level_more_has_its_strides(tmp_path: Path) -> None:
     assert network.stride == 64
 
 
+def test_an_input_must_suit_the_coarsest_map_even_if_the_head_does_not_read_it(tmp_path: Path) -> None:
+    deeper = "  - [-1, 1, Conv, [1024, 3, 2]]\n  - [-1, 1, Upsample, [null, 2, nearest]]\n"
+    text = BASE.replace("  - [[15, 18, 21], 1, Segment", deeper + "  - [[15, 18, 21, 23], 1, Segment")
+    network = network_of(load_config(write(tmp_path / "deep.yaml", text)))
+    assert network.config.strides == (8, 16, 32, 32)
+    assert network.stride == 64
+
+
 def test_another_number_of_classes_changes_the_class_branch_alone() -> None:
     before = network_of(load_config("yolov8n-seg.yaml")).state_dict()
     after = network_of(load_config("yolov8n-seg.yaml").with_classes(3)).state_dict()
@@ -102,6 +110,23 @@ BAD = {
     ),
     "absurd depth": (BASE.replace("[-1, 3, C2f, [128, true]]", "[-1, 99999, C2f, [128, true]]"), "repeats"),
     "odd factor": (BASE.replace("n: [0.33, 0.25, 1024]", "n: [0.33, wide, 1024]"), "depth or width factor"),
+    "an even kernel": (BASE.replace("[64, 3, 2]", "[64, 2, 2]"), "a kernel must be odd"),
+    "an odd stride": (BASE.replace("[64, 3, 2]", "[64, 3, 3]"), "a stride 1, 2, 4 or 8"),
+    "endless layers": (
+        BASE.replace("backbone:\n", "backbone:\n" + "  - [-1, 100, C2f, [64]]\n" * 40),
+        "more than 1024",
+    ),
+    "laughs by the billion": (
+        "a0: &a0 [ha]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 20)),
+        "aliases",
+    ),
+    "merges by the billion": (
+        "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}\n" for i in range(1, 20)),
+        "aliases",
+    ),
+    "nested brackets": ("nc: " + "[" * 300_000, "nests too deeply"),
+    "nested dashes": ("- " * 300_000, "nests too deeply"),
+    "a number in base 60 without end": ("nc: " + ":".join(["1"] * 300_000), "599999 characters long"),
     "an argument is missing": (BASE.replace("Conv, [64, 3, 2]", "Conv, []"), "YOLOv8-seg network"),
 }
 

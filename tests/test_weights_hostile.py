@@ -8,7 +8,9 @@ import io
 import json
 import pickle
 import struct
+import tracemalloc
 import zipfile
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -166,7 +168,50 @@ def deep(opening: bytes, closing: bytes, depth: int = 200_000) -> bytes:
     return b"\x80\x04" + opening * depth + b"N" + closing * depth
 
 
+LAUGHS = text("ha") + b"\x85\x94" + b"".join(b"h" + bytes([level]) + b"\x86\x94" for level in range(60))
+"""A tuple of two that are the same tuple of two, and so on: 60 objects, and an exabyte as text. Memos 0 to 60."""
+
+MODULE = "ultralytics.nn.tasks.SegmentationModel"
+
+
+def repeated(prelude: bytes, one: bytes) -> bytes:
+    """`one`, 4000 times, after something that it takes from memo 0."""
+    return b"\x80\x04" + prelude + b"\x940(" + one * 4000 + b"t" + STOP
+
+
+def checkpoint(**entries: bytes) -> bytes:
+    """A dict with a model of one tensor and the given entries."""
+    items = b"".join(text(key) + value for key, value in entries.items())
+    return b"\x80\x04" + DICT + b"(" + items + b"u" + STOP
+
+
+def model(**state: bytes) -> bytes:
+    """A foreign module of one tensor with the given attributes."""
+    parts = {"_modules": DICT, "_parameters": DICT + text("model.0.w") + b"Ns"} | state
+    return name(MODULE) + EMPTY + NEWOBJ + DICT + b"(" + b"".join(text(k) + v for k, v in parts.items()) + b"u" + BUILD
+
+
+LONG_LIST = b"](" + b"K\x01" * 100_000 + b"e"
+LONG_DICT = DICT + b"(" + b"".join(b"J" + struct.pack("<i", index) + b"N" for index in range(50_000)) + b"u"
+LONG_PAIRS = b"](" + b"".join(b"J" + struct.pack("<i", index) + b"N\x86" for index in range(50_000)) + b"e"
+DEEP_LISTS = b"]" * 100_000 + b"a" * 99_999
+
 BOMBS = {
+    "laughs in a device": checkpoint(device=LAUGHS + b"0" + call("torch.device", b"h\x3b")),
+    "laughs in a path": checkpoint(path=LAUGHS + b"0" + call("pathlib.PosixPath", b"h\x3b")),
+    "laughs in a name": b"\x80\x04" + LAUGHS + b"h\x01\x93" + STOP,
+    "laughs as a version": checkpoint(version=LAUGHS, model=model()),
+    "laughs as a number of classes": checkpoint(model=model(yaml=DICT + text("nc") + LAUGHS + b"s")),
+    "laughs as a layer": checkpoint(model=model(yaml=DICT + text("backbone") + b"]" + LAUGHS + b"as")),
+    "deep lists as a layer": checkpoint(model=model(yaml=DICT + text("backbone") + b"]" + DEEP_LISTS + b"as")),
+    "laughs as our layers": checkpoint(
+        segkit=DICT + text("config") + DICT + text("layers") + LAUGHS + b"ss", model=model()
+    ),
+    "a number that cannot be printed": checkpoint(version=b"\x8b" + struct.pack("<i", 4000) + b"\x7f" * 4000),
+    "copies of a long list": repeated(LONG_LIST, call("torch.Size", b"h\x00")),
+    "copies of a long text": repeated(text("x" * 100_000), call("_codecs.encode", b"h\x00")),
+    "copies of pairs": repeated(LONG_PAIRS, call("collections.OrderedDict", b"h\x00")),
+    "copies of a long state": repeated(LONG_DICT, name(MODULE) + EMPTY + NEWOBJ + b"h\x00" + BUILD),
     "deep tuples": deep(b"", TUPLE1) + STOP,
     "a deep tuple as a key": b"\x80\x04" + DICT + deep(b"", TUPLE1)[2:] + b"Ns" + STOP,
     "deep tuples in a set": b"\x80\x04\x8f(" + deep(b"", TUPLE1)[2:] + b"\x90" + STOP,
@@ -231,6 +276,81 @@ def test_a_tensor_that_lies_about_its_size_is_refused(tmp_path: Path, case: str)
         _ = read_checkpoint(archive(tmp_path / "lie.pt", data, {"0": bytes(64)})).state
 
 
+def test_a_stride_that_is_never_used_may_be_anything(tmp_path: Path) -> None:
+    data = b"\x80\x02" + DICT + text("model.0.w") + tensor((1,), (1 << 70,)) + b"s" + STOP
+    state = read_checkpoint(archive(tmp_path / "one.pt", data, {"0": struct.pack("<f", 3)})).state
+    assert state["model.0.w"].tolist() == [3]
+
+
+def test_one_block_has_one_type(tmp_path: Path) -> None:
+    items = text("model.0.a") + tensor((1,), (1,)) + b"s" + text("model.0.b") + tensor((1,), (1,), kind="Half") + b"s"
+    path = archive(tmp_path / "two.pt", b"\x80\x02" + DICT + items + STOP, {"0": bytes(8)})
+    with pytest.raises(ModelFileError, match="shares its numbers with another type"):
+        _ = read_checkpoint(path).state
+
+
+def test_overlapping_blocks_do_not_multiply_memory(tmp_path: Path) -> None:
+    """Each block holds all those that follow: a zip as small as one of them unpacks to the square of its size."""
+    keys = [f"archive/data/{index}" for index in range(50)]
+    items = b"".join(text(f"model.0.w{i}") + tensor((1,), (1,), key=str(i)) + b"s" for i in range(len(keys)))
+    parts = {"archive/data.pkl": b"\x80\x02" + DICT + items + STOP}
+    nested = bytes(20_000)
+    for key in reversed(keys):
+        parts[key] = nested
+        nested = zip_entry(key, nested) + nested
+    path = tmp_path / "overlap.pt"
+    path.write_bytes(zip_of_overlaps(parts, keys, nested))
+    with pytest.raises(ModelFileError, match=r"far too large|damaged or cut off"):
+        _ = read_checkpoint(path).state
+
+
+def zip_entry(key: str, content: bytes) -> bytes:
+    """The local header of a stored entry."""
+    fields = (0x04034B50, 20, 0, 0, 0, 0, zlib.crc32(content), len(content), len(content), len(key), 0)
+    return struct.pack("<IHHHHHIIIHH", *fields) + key.encode()
+
+
+def zip_of_overlaps(parts: dict[str, bytes], nested_keys: list[str], nested: bytes) -> bytes:
+    """A zip of the first of `parts`, then of the others, which lie inside each other in `nested`."""
+    first, content = next(iter(parts.items()))
+    body = zip_entry(first, content) + content
+    places = {first: 0}
+    at = len(body)
+    for key in nested_keys:
+        places[key] = at
+        at += len(zip_entry(key, b""))
+    directory = b""
+    for key, place in places.items():
+        size, crc = len(parts[key]), zlib.crc32(parts[key])
+        fields = (0x02014B50, 20, 20, 0, 0, 0, 0, crc, size, size, len(key), 0, 0, 0, 0, 0, place)
+        directory += struct.pack("<IHHHHHHIIIHHHHHII", *fields) + key.encode()
+    count, start = len(places), len(body) + len(nested)
+    return (
+        body + nested + directory + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, count, count, len(directory), start, 0)
+    )
+
+
+def test_names_do_not_grow_without_end(tmp_path: Path) -> None:
+    inner = model()
+    for _ in range(12):
+        inner = name(MODULE) + EMPTY + NEWOBJ + DICT + text("_modules") + DICT + b"h\x00" + inner + b"ss" + BUILD
+    data = b"\x80\x04" + text("n" * 100_000) + b"\x940" + DICT + text("model") + inner + b"s" + STOP
+    with pytest.raises(ModelFileError, match="nested without end"):
+        load_network(archive(tmp_path / "names.pt", data))
+
+
+def test_a_module_with_itself_a_hundred_thousand_times_is_refused_at_once(tmp_path: Path) -> None:
+    items = b"".join(b"J" + struct.pack("<i", index) + b"h\x00" for index in range(100_000))
+    state = DICT + text("_modules") + DICT + b"(" + items + b"us"
+    data = b"\x80\x04" + name(MODULE) + EMPTY + NEWOBJ + b"\x94" + state + BUILD + STOP
+    tracemalloc.start()
+    with pytest.raises(ModelFileError, match="nested without end"):
+        load_network(archive(tmp_path / "wide.pt", data))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
+
+
 def test_many_tensors_over_one_block_do_not_multiply_memory(tmp_path: Path) -> None:
     items = b"".join(text(f"model.0.w{index}") + tensor((1000,), (1,)) + b"s" for index in range(50))
     data = b"\x80\x02" + DICT + items + STOP
@@ -280,6 +400,7 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "html without doctype": (b"<html>", "an HTML page"),
     "xml": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "an XML document"),
     "json": (b'{"message": "Not Found"}', "a JSON text"),
+    "deep json": (b"[" * 5000, "a JSON text"),
     "text": (b"not a model\n", "a text file"),
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n", "a Git LFS pointer"),
     "legacy": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", "torch's layout before 1.6"),
@@ -297,6 +418,7 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
         struct.pack("<Q", 40) + b'{"a":{"dtype":"F32","shape":[1],"data_of' + b"xx",
         "damaged safetensors",
     ),
+    "safetensors of infinity": (struct.pack("<Q", 23) + b'{"a":{"shape":[1e999]}}', "damaged safetensors"),
     "safetensors of nonsense": (struct.pack("<Q", 8) + b'{"a":[]}', "damaged safetensors"),
 }
 
@@ -318,6 +440,8 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
         load_network(tmp_path / "none.pt")
     with pytest.raises(ModelFileError, match="folder"):
         load_network(tmp_path)
+    with pytest.raises(ModelFileError, match="too long"):
+        load_network(tmp_path / f"{'x' * 300}.pt")
 
 
 def test_relatives_are_named(tmp_path: Path, data: Path) -> None:
@@ -397,6 +521,13 @@ def test_a_damaged_block_of_ours_is_named(
     torch.save({"segkit": block, "state_dict": OrderedDict(state)}, tmp_path / "ours.pt")
     with pytest.raises(ModelFileError, match="its segkit block is damaged"):
         load_network(tmp_path / "ours.pt")
+
+
+def test_weights_that_are_whole_numbers_are_named(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    whole = {key: value.to(torch.int8) if value.is_floating_point() else value for key, value in state.items()}
+    torch.save(whole, tmp_path / "int8.pt")
+    with pytest.raises(ModelFileError, match=r"tensor model\.0\.conv\.weight is stored as int8"):
+        load_network(tmp_path / "int8.pt")
 
 
 @pytest.fixture(scope="module")

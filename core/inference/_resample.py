@@ -8,6 +8,7 @@ float32, as the implementations that this must agree with do, so that pixels on 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -146,15 +147,13 @@ def picture_frame(low: Size, box: Letterbox) -> Frame:
     """From prototypes of size `low` to the native picture.
 
     The border is cut away at low resolution where it covers whole samples there; otherwise the samples are first
-    doubled, or doubled again, until it does.
+    up-sampled by the smallest factor with which it does: 2 or 4 for prototypes at a quarter of the input.
     """
     if box.target[0] % low[0] or box.target[1] % low[1]:
         raise ValueError(f"prototypes of {low} do not divide an input of {box.target}")
     down, across = box.target[0] // low[0], box.target[1] // low[1]
     borders = ((box.top, down), (box.bottom, down), (box.left, across), (box.right, across))
-    factor = 1
-    while any(pad * factor % ratio for pad, ratio in borders):
-        factor *= 2
+    factor = math.lcm(*(ratio // math.gcd(pad, ratio) for pad, ratio in borders))
     top, bottom, left, right = (pad * factor // ratio for pad, ratio in borders)
     y = Axis(low[0], box.source[0], factor=factor, before=top, after=bottom)
     x = Axis(low[1], box.source[1], factor=factor, before=left, after=right)

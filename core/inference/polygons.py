@@ -12,6 +12,10 @@ Outline = NDArray[np.int32]
 """(K, 2) x, y of the corners of a closed outline, in whole pixels."""
 
 
+PAIRS = 1 << 18
+"""Pairs of points compared at a time: outlines in large pictures have thousands of points each."""
+
+
 def outlines(crop: NDArray[np.bool_], top: int, left: int) -> list[Outline]:
     """The outer outline of each part of a mask that is `crop` at `top`, `left` of its frame; holes are ignored."""
     if not crop.size:
@@ -39,7 +43,11 @@ def join(parts: Sequence[Outline]) -> Outline:
 
 def _nearest(one: Outline, other: Outline) -> tuple[int, int]:
     """Indices of the nearest pair of points, the first such pair where there are several."""
-    distance = np.square(one[:, None, 0] - other[:, 0], dtype=np.int64)
-    distance += np.square(one[:, None, 1] - other[:, 1], dtype=np.int64)
-    index = int(distance.argmin())
-    return index // len(other), index % len(other)
+    found = []
+    step = max(PAIRS // len(other), 1)
+    for start in range(0, len(one), step):
+        distance = np.square(one[start : start + step, None, 0] - other[:, 0], dtype=np.int64)
+        distance += np.square(one[start : start + step, None, 1] - other[:, 1], dtype=np.int64)
+        index = int(distance.argmin())
+        found.append((int(distance.flat[index]), start + index // len(other), index % len(other)))
+    return min(found)[1:]

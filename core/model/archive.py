@@ -11,8 +11,8 @@ from typing import Any, Self
 from segkit.core.errors import ModelFileError, UnsafeCheckpointError
 from segkit.core.model.pickles import DamagedPickle, RefusedGlobal, read_pickle
 
-MAX_PICKLE = 16 << 20
-"""Far above any real checkpoint; a stream of that size is read in seconds."""
+MAX_PICKLE = 4 << 20
+"""Ten times the largest real checkpoint's; a stream of that size is read in three seconds, whatever it holds."""
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, RuntimeError)
 """What zipfile raises over a damaged archive: its own error, and whatever the damage leads to (names that are no text,
@@ -32,6 +32,7 @@ class Archive:
         self._path = path
         try:
             self._zip = zipfile.ZipFile(path)
+            self._left = path.stat().st_size
         except OSError as error:
             raise ModelFileError(path, error.strerror or str(error)) from None
         except DAMAGED:
@@ -63,8 +64,7 @@ class Archive:
         Raises:
             ModelFileError: it is missing or damaged.
         """
-        # Nothing in an archive that torch wrote is compressed, so no block is larger than the file.
-        return bytearray(self._read(f"{self._root}data/{key}", self._path.stat().st_size))
+        return bytearray(self._read(f"{self._root}data/{key}"))
 
     def close(self) -> None:
         """Close the file."""
@@ -92,11 +92,14 @@ class Archive:
             raise ModelFileError(self._path, "its numbers are big-endian, which is not supported")
         return root
 
-    def _read(self, name: str, limit: int) -> bytes:
+    def _read(self, name: str, limit: int | None = None) -> bytes:
         try:
             info = self._zip.getinfo(name)
-            if info.file_size > limit or info.compress_type != zipfile.ZIP_STORED:
+            # Nothing in an archive that torch wrote is compressed or overlaps, so all its parts fit in the file.
+            largest = self._left if limit is None else min(limit, self._left)
+            if info.file_size > largest or info.compress_type != zipfile.ZIP_STORED:
                 raise ModelFileError(self._path, f"it is damaged: {name} is compressed or far too large")
+            self._left -= info.file_size
             return self._zip.read(info)
         except (*DAMAGED, OSError) as error:
             raise ModelFileError(self._path, f"it is damaged or cut off at {name} ({error})") from None

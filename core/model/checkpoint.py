@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from segkit.core.errors import ModelFileError, UnsafeCheckpointError
 from segkit.core.model.archive import MAX_PICKLE, Archive
-from segkit.core.model.config import ModelConfig
+from segkit.core.model.config import ModelConfig, first_problem
 from segkit.core.model.identify import check_readable, describe, is_safetensors
 from segkit.core.model.infer import NotSegmentation, Shapes, infer_config
 from segkit.core.model.pickles import DamagedPickle, Inert, RefusedGlobal, TensorRef, read_pickle
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _MAX_DEPTH = 16
 _MAX_TENSORS = 20_000
-_MAX_HEADER = 64 << 20
+_MAX_NAME = 256
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _read_archive(path: Path) -> Checkpoint:
         load,
         names=_names(owner.get("names")) or _names(facts.get("names")),
         template=_template(owner.get("yaml")),
-        origin=str(facts.get("version") or "another tool"),
+        origin=version if isinstance(version := facts.get("version"), str) and version else "another tool",
         train_args=_plain_args(facts.get("train_args", owner.get("args"))),
     )
 
@@ -136,11 +136,11 @@ def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, _MAX_HEADER)))
+            header = json.loads(file.read(min(length, MAX_PICKLE)))
         metadata = header.pop("__metadata__", {})
         shapes = {name: tuple(int(side) for side in entry["shape"]) for name, entry in header.items()}
         own = json.loads(metadata[MARK]) if MARK in metadata else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ModelFileError(path, "it is a damaged safetensors file: its header cannot be read") from None
 
     def load() -> dict[str, Tensor]:
@@ -155,8 +155,10 @@ def _read_safetensors(path: Path) -> Checkpoint:
 def _own(path: Path, shapes: Shapes, block: Mapping[str, Any], load: Callable[[], dict[str, Tensor]]) -> Checkpoint:
     try:
         config = ModelConfig.model_validate(block["config"])
-        names = {int(key): str(name) for key, name in block["names"].items()}
-    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
+        names = _names({int(key): name for key, name in block["names"].items()})
+    except ValidationError as error:
+        raise ModelFileError(path, f"its segkit block is damaged ({first_problem(error)})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ModelFileError(path, f"its segkit block is damaged ({' '.join(str(error).split())[:160]})") from None
     return Checkpoint(path, shapes, names, config, "", "segkit", _plain_args(block.get("train_args")), load)
 
@@ -189,10 +191,8 @@ def _find_state(path: Path, tree: Any) -> tuple[dict[str, TensorRef], dict[Any, 
     for candidate in candidates:
         if isinstance(candidate, Inert) and "_modules" in candidate.state:
             return _without_prefix(dict(_module_tensors(path, candidate))), candidate.state
-        if isinstance(candidate, dict):
-            refs = {str(name): ref for name, ref in candidate.items() if isinstance(ref, TensorRef)}
-            if refs:
-                return _without_prefix(refs), {}
+        if isinstance(candidate, dict) and (refs := dict(_tensors(candidate))):
+            return _without_prefix(refs), {}
     raise ModelFileError(path, "it is a torch archive without the weights of a model")
 
 
@@ -204,15 +204,21 @@ def _module_tensors(path: Path, root: Inert) -> Iterator[tuple[str, TensorRef]]:
         prefix, module, depth = waiting.pop()
         found += 1
         for kind in ("_parameters", "_buffers"):
-            for name, ref in _items(module.state.get(kind)):
-                if isinstance(ref, TensorRef):
-                    found += 1
-                    yield f"{prefix}{name}", ref
-        # A hostile file may nest one module in itself, or share it so often that the tree has no end.
-        if depth > _MAX_DEPTH or found > _MAX_TENSORS:
-            raise ModelFileError(path, "it is damaged: its modules are nested without end")
+            for name, ref in _tensors(module.state.get(kind)):
+                found += 1
+                yield f"{prefix}{name}", ref
         children = [item for item in _items(module.state.get("_modules")) if isinstance(item[1], Inert)]
+        # A hostile file may nest one module in itself, or share it so often that the tree has no end.
+        if depth > _MAX_DEPTH or len(prefix) > _MAX_NAME or found + len(waiting) + len(children) > _MAX_TENSORS:
+            raise ModelFileError(path, "it is damaged: its modules are nested without end")
         waiting += [(f"{prefix}{name}.", child, depth + 1) for name, child in reversed(children)]
+
+
+def _tensors(part: Any) -> Iterator[tuple[str, TensorRef]]:
+    """The tensors in a dict that have a name such as a network's could be."""
+    for name, ref in _items(part):
+        if isinstance(ref, TensorRef) and isinstance(name, str) and len(name) <= _MAX_NAME:
+            yield name, ref
 
 
 def _items(part: Any) -> list[tuple[Any, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Count = Annotated[int, Field(ge=1, le=1 << 16)]
 Block = Literal["Conv", "C2f", "SPPF", "Upsample", "Concat"]
@@ -13,6 +13,15 @@ Block = Literal["Conv", "C2f", "SPPF", "Upsample", "Concat"]
 # Beyond any real network; a file that claims more is wrong, and must not make us allocate.
 MAX_LAYERS = 256
 MAX_REPEATS = 128
+MAX_PARTS = 1024
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where and what is wrong first, in one line. The values themselves stay out: they may be of any size."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    problem = f"{where}: {first['msg']}" if where else first["msg"].removeprefix("Value error, ")
+    return " ".join(problem.split())[:160]
 
 
 class _Part(BaseModel):
@@ -46,6 +55,8 @@ class Layer(_Part):
             raise ValueError(f"a {self.block} with {self.channels} channels makes no sense")
         if self.block == "C2f" and self.channels % 2:
             raise ValueError(f"a C2f splits its channels in halves, {self.channels} is odd")
+        if self.kernel % 2 == 0 or self.stride not in (1, 2, 4, 8):
+            raise ValueError("a kernel must be odd and a stride 1, 2, 4 or 8, or maps do not fit onto each other")
         return self
 
 
@@ -115,6 +126,11 @@ class ModelConfig(_Part):
         """Input pixels per cell of every level of the head."""
         return tuple(int(self.outputs[i][1]) for i in self.head.source)
 
+    @property
+    def stride(self) -> int:
+        """Input pixels per cell of the coarsest map: both sides of an input must be multiples of it."""
+        return int(max(stride for _, stride in self.outputs))
+
     def sources(self, index: int) -> tuple[int, ...]:
         """Absolute indices of what layer `index` reads; -1 is the picture."""
         return tuple(index + source if source < 0 else source for source in self.layers[index].source)
@@ -143,6 +159,8 @@ class ModelConfig(_Part):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if (parts := sum(layer.repeats for layer in self.layers)) > MAX_PARTS:
+            raise ValueError(f"its layers and their repeats add up to {parts}, more than {MAX_PARTS}")
         outputs = self.outputs
         for source in self.head.source:
             if not 0 <= source < len(outputs):

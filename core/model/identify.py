@@ -32,11 +32,11 @@ def check_readable(path: Path) -> bytes:
     Raises:
         ModelFileError: it is missing, a folder, empty or unreadable.
     """
-    if not path.exists():
-        raise ModelFileError(path, "there is no such file")
-    if path.is_dir():
-        raise ModelFileError(path, "it is a folder, not a checkpoint")
     try:
+        if not path.exists():
+            raise ModelFileError(path, "there is no such file")
+        if path.is_dir():
+            raise ModelFileError(path, "it is a folder, not a checkpoint")
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
@@ -76,7 +76,7 @@ def _is_json(start: bytes) -> bool:
         return False
     try:
         json.loads(start)
-    except ValueError:
+    except (ValueError, RecursionError):
         return start[1:].lstrip()[:1] in (b'"', b"{", b"[", b"}")
     return True
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from segkit.core.model.config import Head, Layer, ModelConfig
+from segkit.core.model.config import Head, Layer, ModelConfig, first_problem
 from segkit.core.model.yaml_file import SCALES, built_in
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -36,8 +36,10 @@ def infer_config(shapes: Shapes, template: ModelConfig | None = None) -> ModelCo
         config = ModelConfig(nc=nc, layers=layers, head=head)
     except KeyError as error:
         raise NotSegmentation(f"not a YOLOv8-seg network: it has no {error.args[0]}") from None
-    except (ValidationError, IndexError) as error:
-        raise NotSegmentation(f"not a YOLOv8-seg network ({' '.join(str(error).split())[:160]})") from None
+    except ValidationError as error:
+        raise NotSegmentation(f"not a YOLOv8-seg network ({first_problem(error)})") from None
+    except IndexError:
+        raise NotSegmentation("not a YOLOv8-seg network: a tensor has too few dimensions") from None
     scale = next((s for s in SCALES if _same_layers(config, built_in(s))), "")
     return config.model_copy(update={"scale": scale}) if scale else config
 

@@ -46,7 +46,7 @@ class SegmentationNetwork(nn.Module):
     @property
     def stride(self) -> int:
         """Both sides of an input must be multiples of it."""
-        return max(self.config.strides)
+        return self.config.stride
 
     @property
     def head(self) -> Segment:

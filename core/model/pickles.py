@@ -2,7 +2,9 @@
 
 `pickletools` splits the stream into opcodes; the small machine here rebuilds containers and numbers and puts inert
 stand-ins where the pickle names classes. What is not on the list of known names is refused by name, and limits keep a
-hostile file from exhausting memory or the C stack (flat keys only, so that no deep tuple is ever hashed).
+hostile file from exhausting time, memory or the C stack: keys are flat, so that no deep tuple is ever hashed; only flat
+values are made into text, because a memo lets a few bytes stand for a tree without end; and what calls copy in all is
+bounded by the size of the pickle.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ def read_pickle(data: bytes) -> Any:
         RefusedGlobal: it names something outside the safe list.
         DamagedPickle: it is cut off, or not what torch writes.
     """
-    machine = _Machine()
+    machine = _Machine(allowance=_ALLOWANCE + len(data))
     try:
         for opcode, argument, _ in pickletools.genops(data):
             if opcode.name == "STOP":
@@ -88,10 +90,17 @@ def read_pickle(data: bytes) -> Any:
 
 
 class _Machine:
-    def __init__(self) -> None:
+    def __init__(self, allowance: int) -> None:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.allowance = allowance
+
+    def spend(self, parts: tuple[Any, ...]) -> None:
+        """Account for the values that a call is about to copy: a memo can pass the same large one again and again."""
+        self.allowance -= sum(len(part) for part in parts if isinstance(part, str | bytes | list | tuple | dict))
+        if self.allowance < 0:
+            raise DamagedPickle("its pickle copies the same data again and again")
 
     def mark(self) -> None:
         self.marks.append(self.stack)
@@ -101,6 +110,9 @@ class _Machine:
         items, self.stack = self.stack, self.marks.pop()
         return items
 
+
+# Elements that calls may copy beyond one for each byte of the pickle. Published checkpoints need a tenth of them.
+_ALLOWANCE = 10_000
 
 # Classes of these packages become inert stand-ins, whatever their name: versions move and rename them.
 _STAND_IN = re.compile(r"(ultralytics|torch\.nn)(\.\w+)*\.[A-Za-z]\w*")
@@ -165,13 +177,24 @@ def _bytes(text: str, _encoding: str = "latin1") -> bytes:
 
 
 def _pairs(items: Any = ()) -> dict[Any, Any]:
+    if any(not isinstance(pair, list | tuple) or len(pair) != 2 for pair in items):
+        raise DamagedPickle("its pickle makes a dict of something that is not pairs")
     return dict(_checked_pairs([part for pair in items for part in pair]))
+
+
+def _joined(separator: str) -> Callable[..., str]:
+    def join(*parts: Any) -> str:
+        if any(not isinstance(part, str | int) for part in parts):
+            raise DamagedPickle("its pickle makes text of something that is neither text nor a number")
+        return separator.join(str(part) for part in parts)
+
+    return join
 
 
 _CALLS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _pairs,
     "torch.Size": tuple,
-    "torch.device": lambda *parts: ":".join(str(part) for part in parts),
+    "torch.device": _joined(":"),
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": lambda tensor, *_rest: tensor,
     "torch._utils._rebuild_parameter_with_state": lambda tensor, *_rest: tensor,
@@ -182,7 +205,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     **{f"{module}.{name}": tuple for module in ("builtins", "__builtin__") for name in ("set", "frozenset")},
     **{f"numpy.{module}.multiarray.scalar": _numpy_scalar for module in ("core", "_core")},
     **{
-        f"{module}.{name}": lambda *parts: "/".join(str(part) for part in parts)
+        f"{module}.{name}": _joined("/")
         for module in ("pathlib", "pathlib._local")
         for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
     },
@@ -202,7 +225,9 @@ def _build(machine: _Machine, _: Any) -> None:
     state = machine.stack.pop()
     target = machine.stack[-1]
     if isinstance(target, Inert):
-        for part in state if isinstance(state, tuple) else (state,):
+        parts = state if isinstance(state, tuple) else (state,)
+        machine.spend(parts)
+        for part in parts:
             if isinstance(part, dict):
                 target.state.update(part)
     elif not isinstance(target, dict):  # an OrderedDict may carry attributes such as _metadata: not needed
@@ -219,6 +244,8 @@ def _new(machine: _Machine, _: Any) -> None:
 
 def _reduce(machine: _Machine, _: Any) -> None:
     args = machine.stack.pop()
+    if isinstance(args, tuple):
+        machine.spend(args)
     machine.stack.append(_call(machine.stack.pop(), args))
 
 
@@ -229,7 +256,9 @@ def _global(machine: _Machine, argument: str) -> None:
 
 def _stack_global(machine: _Machine, _: Any) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
-    machine.stack.append(_named(str(module), str(name)))
+    if not (isinstance(module, str) and isinstance(name, str)):
+        raise DamagedPickle("its pickle names something with what is not text")
+    machine.stack.append(_named(module, name))
 
 
 def _instance(_: _Machine, argument: str) -> None:
@@ -307,7 +336,8 @@ def _since_mark(make: Callable[[list[Any]], Any]) -> Callable[[_Machine, Any], N
 
 _STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
     **dict.fromkeys(("PROTO", "FRAME"), lambda machine, _: None),
-    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "INT", "LONG", "BINFLOAT", "FLOAT"), _literal),
+    # Not LONG4: its numbers of more than 255 bytes have no place in a checkpoint, and Python refuses to print them.
+    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "INT", "LONG", "BINFLOAT", "FLOAT"), _literal),
     **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE"), _literal),
     **dict.fromkeys(("BINSTRING", "SHORT_BINSTRING", "STRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"), _literal),
     "NONE": _push(lambda: None),

@@ -82,17 +82,21 @@ class _Blocks:
             raise ModelFileError(self._path, f"it is damaged: tensor {name} claims more numbers than the file holds")
         if count == 0:
             return block.new_empty(0)
-        return block.as_strided(ref.size, ref.stride, ref.offset).clone(memory_format=torch.contiguous_format)
+        # The stride of a side of one is never used, and may claim to be anything.
+        strides = [stride if size > 1 else 1 for size, stride in zip(ref.size, ref.stride, strict=True)]
+        return block.as_strided(ref.size, strides, ref.offset).clone(memory_format=torch.contiguous_format)
 
     def _block(self, name: str, ref: StorageRef) -> Tensor:
+        dtype = _DTYPES.get(ref.kind)
+        if dtype is None:
+            raise ModelFileError(self._path, f"tensor {name} is stored as {ref.kind}, which is not supported")
         if ref.key not in self._blocks:
-            dtype = _DTYPES.get(ref.kind)
-            if dtype is None:
-                raise ModelFileError(self._path, f"tensor {name} is stored as {ref.kind}, which is not supported")
             data = self._archive.block(ref.key)
             usable = len(data) // dtype.itemsize
             self._blocks[ref.key] = (
                 torch.frombuffer(data, dtype=dtype, count=usable) if usable else torch.empty(0, dtype=dtype)
             )
             self._left[ref.key] = usable
+        if self._blocks[ref.key].dtype is not dtype:
+            raise ModelFileError(self._path, f"it is damaged: tensor {name} shares its numbers with another type")
         return self._blocks[ref.key]

@@ -40,11 +40,9 @@ def load_network(source: str | Path | Checkpoint) -> SegmentationNetwork:
         network = SegmentationNetwork(source.require_config(), source.names)
         if not any(name.endswith(".bn.weight") for name in source.shapes):
             network.fuse()
-    _check_fit(source.path, network.state_dict(), source.shapes)
-    state = {
-        name: tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype)
-        for name, tensor in source.state.items()
-    }
+    wanted = network.state_dict()
+    _check_fit(source.path, wanted, source.shapes)
+    state = {name: _converted(source.path, name, tensor, wanted[name].dtype) for name, tensor in source.state.items()}
     if name := first_not_finite(state):
         raise ModelFileError(source.path, f"tensor {name} holds NaN or infinity: {NOT_FINITE}")
     network.load_state_dict(state, assign=True)
@@ -85,6 +83,14 @@ def save_network(
             raise OutputError(path, f"weights are saved as {' or '.join(SUFFIXES)}")
     with atomic_write(path) as partial:
         partial.write_bytes(data)
+
+
+def _converted(path: Path, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    if dtype.is_floating_point and not tensor.is_floating_point():
+        raise ModelFileError(
+            path, f"tensor {name} is stored as {str(tensor.dtype).removeprefix('torch.')}, not as floats"
+        )
+    return tensor.to(dtype)
 
 
 def _check_fit(path: Path, wanted: Mapping[str, Tensor], given: Shapes) -> None:

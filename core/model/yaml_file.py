@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,12 +14,20 @@ import yaml
 from pydantic import ValidationError
 
 from segkit.core.errors import ModelFileError, did_you_mean
-from segkit.core.model.config import Head, Layer, ModelConfig
+from segkit.core.model.config import Head, Layer, ModelConfig, first_problem
 
 BUILT_IN = Path(__file__).with_name("yolov8-seg.yaml")
 SCALES = "nsmlx"
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SCALED_NAME = re.compile(r"^(?P<family>yolov\d+)(?P<scale>[nsmlx])(?P<rest>.*)$")
 _MAX_BYTES = 1 << 20
+_MAX_DEPTH = 16
+_MAX_SCALAR = 4096
+
+_shown = reprlib.Repr()
+_shown.maxlevel, _shown.maxother = 3, 60
+# A value inside an error is shown in short: YAML aliases and pickles can hold a tree that has no end when printed.
+_brief = _shown.repr
 
 
 def load_config(name: str | Path, nc: int | None = None) -> ModelConfig:
@@ -46,9 +55,7 @@ def parse_config(raw: Mapping[str, Any], origin: str | Path, scale: str | None =
     try:
         return _build(raw, scale)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        problem = f"{where}: {first['msg']}" if where else first["msg"].removeprefix("Value error, ")
+        problem = first_problem(error)
     except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError) as error:
         problem = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
     raise ModelFileError(origin, f"it does not describe a YOLOv8-seg network ({problem})")
@@ -69,14 +76,35 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ModelFileError(path, "it is too large for a network description")
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        text = path.read_text(encoding="utf-8")
+        _check_plain(path, text)
+        raw = yaml.load(text, Loader=_LOADER)
     except OSError as error:
         raise ModelFileError(path, error.strerror or str(error)) from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ModelFileError(path, f"it is not YAML ({' '.join(str(error).split())[:160]})") from None
     if not isinstance(raw, dict):
         raise ModelFileError(path, "it is not a YAML mapping with nc, backbone and head")
     return raw
+
+
+def _check_plain(path: Path, text: str) -> None:
+    """Refuse what a description has no use for and a hostile file lives on: a few bytes of it keep a parser busy for
+    hours, or crash it.
+
+    Raises:
+        ModelFileError: aliases, deep nesting, or an endless value.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH or isinstance(event, yaml.AliasEvent):
+            raise ModelFileError(path, "it has aliases or nests too deeply, which no network description needs")
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > _MAX_SCALAR:
+            raise ModelFileError(path, f"one of its values is {len(event.value)} characters long")
 
 
 def _resolve(path: Path) -> tuple[Path, str | None]:
@@ -110,7 +138,7 @@ def _build(raw: Mapping[str, Any], asked: str | None) -> ModelConfig:
         layers.append(_layer(index, row, repeats, scaled))
     source, _, block, args = rows[-1]
     if _block(block) != "Segment":
-        raise ValueError(f"its last layer is {block}, not Segment")
+        raise ValueError(f"its last layer is {_block(block)}, not Segment")
     sources = tuple(len(layers) + i if i < 0 else i for i in _sources(source))
     masks = _whole(args[1] if len(args) > 1 else 32, "masks")
     prototypes = scaled(args[2] if len(args) > 2 else 256, "prototype width")
@@ -138,11 +166,11 @@ def _layer(index: int, row: Sequence[Any], repeats: int, scaled: Any) -> Layer:
             return Layer(block="SPPF", source=sources, channels=scaled(args[0], what), kernel=kernel)
         case "Upsample":
             if list(args[1:3]) != [2, "nearest"]:
-                raise ValueError(f"{what} up-samples by {list(args)}; only nearest by 2 is known")
+                raise ValueError(f"{what} up-samples by {_brief(args)}; only nearest by 2 is known")
             return Layer(block="Upsample", source=sources)
         case "Concat":
             return Layer(block="Concat", source=sources)
-    raise ValueError(f"{what} is a {name}; known are Conv, C2f, SPPF, Upsample, Concat and a last Segment")
+    raise ValueError(f"{what} is a {block}; known are Conv, C2f, SPPF, Upsample, Concat and a last Segment")
 
 
 def _rows(raw: Mapping[str, Any], section: str) -> list[Any]:
@@ -151,7 +179,7 @@ def _rows(raw: Mapping[str, Any], section: str) -> list[Any]:
         raise ValueError(f"there is no list '{section}'")
     for row in rows:
         if not (isinstance(row, list | tuple) and len(row) == 4 and isinstance(row[3], list | tuple)):
-            raise ValueError(f"{section} holds {row!r:.80}, a layer is [from, repeats, block, [arguments]]")
+            raise ValueError(f"{section} holds {_brief(row):.80}, a layer is [from, repeats, block, [arguments]]")
     return rows
 
 
@@ -163,15 +191,15 @@ def _scaling(raw: Mapping[str, Any], asked: str | None) -> tuple[str, float, flo
         return "", _factor(depth), _factor(width), _whole(raw.get("max_channels", 1 << 16), "max_channels")
     if not isinstance(scales, Mapping):
         raise ValueError("'scales' is not a mapping of [depth, width, max_channels]")
-    letter = str(asked or raw.get("scale") or next(iter(scales)))
-    if letter not in scales:
-        raise ValueError(f"it has no scale '{letter}'; its scales are {', '.join(map(str, scales))}")
+    letter = asked or raw.get("scale") or next(iter(scales))
+    if not isinstance(letter, str) or letter not in scales:
+        raise ValueError(f"it has no scale {_brief(letter)}; its scales are {', '.join(map(str, scales))}")
     depth, width, limit = scales[letter]
     return letter, _factor(depth), _factor(width), _whole(limit, "max_channels")
 
 
 def _block(name: Any) -> str:
-    return str(name).removeprefix("nn.")
+    return (name if isinstance(name, str) else _brief(name)).removeprefix("nn.")
 
 
 def _sources(source: Any) -> tuple[int, ...]:
@@ -180,11 +208,11 @@ def _sources(source: Any) -> tuple[int, ...]:
 
 def _whole(value: Any, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{what} is {value!r:.40}, not a whole number")
+        raise ValueError(f"{what} is {_brief(value):.40}, not a whole number")
     return value
 
 
 def _factor(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 16:
-        raise ValueError(f"a depth or width factor is {value!r:.40}")
+        raise ValueError(f"a depth or width factor is {_brief(value):.40}")
     return float(value)
