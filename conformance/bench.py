@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from segkit.conformance import reference
-from segkit.core.backend import Anchors, Backend, Feature, Precision, Predictor, Selected
+from segkit.core.backend import Anchors, Backend, Feature, Metadata, Precision, Predictor, Selected
 from segkit.core.backend.calibration import PictureCalibration
+from segkit.core.backend.options import Options
 from segkit.core.backend.pipeline import ExportResult, ModelCard, export, plan
 from segkit.core.backend.registry import Registry
+from segkit.core.backend.returned import metadata_of
 from segkit.core.images import ImageBatch
 
 BY_PRECISION = {Precision.FP16: Feature.HALF, Precision.INT8: Feature.INT8}
@@ -33,11 +35,18 @@ class Bench:
         return reference.network_of(self.weights)
 
     def export(self, **options: Any) -> ExportResult:
-        """The artefact for these options, through the same road as a user's export, but in this process."""
+        """The artefact for these options, through the same road as a user's export, but in this process.
+
+        A format that holds weights is its own artefact.
+        """
+        fmt = self.backend.format
+        if fmt.holds_weights:
+            own = metadata_of(self.backend, self.weights) or Metadata()
+            return ExportResult(self.weights, self.weights.stat().st_size, 0.0, own)
         key = repr(sorted(options.items()))
         if key not in self._made:
-            fmt = self.backend.format
-            card = ModelCard(self.network.names, coefficients=self.network.config.head.masks)
+            config = self.network.config
+            card = ModelCard(self.network.names, coefficients=config.head.masks, strides=tuple(config.strides))
             size = options.get("imgsz", (640, 640))
             batch = options.get("batch", 1)
             calibration = PictureCalibration(reference.pictures(max(8, batch), size, seed=2).u8_nhwc, batch)
@@ -49,9 +58,10 @@ class Bench:
             self._made[key] = made
         return self._made[key]
 
-    def load(self, made: ExportResult) -> Predictor:
-        """A predictor with the format's default options."""
-        return self.backend.load(made.path, self.backend.format.parse_load_options({}))
+    def load(self, made: ExportResult, *features: Feature) -> Predictor:
+        """A predictor with these features switched on, as far as that is done when a file is loaded."""
+        fmt = self.backend.format
+        return self.backend.load(made.path, fmt.parse_load_options(switching(fmt.load_options, features)))
 
     def expected(self, batch: ImageBatch) -> Anchors:
         """PyTorch's outputs."""
@@ -60,14 +70,18 @@ class Bench:
     def switches(self, *features: Feature) -> Mapping[str, Any]:
         """Export options that switch these features on."""
         model = self.backend.format.export_options
-        assert model is not None
-        asked, chosen = set(features), {}
-        for name, switch in model.switches():
-            # The value that switches on most of what is asked for, and least besides.
-            value, on = max(switch.values.items(), key=lambda item: (len(asked & {*item[1]}), -len({*item[1]} - asked)))
-            if asked & {*on}:
-                chosen[name] = value
-        return chosen
+        return switching(model, features) if model else {}
+
+
+def switching(model: type[Options], features: Iterable[Feature]) -> dict[str, Any]:
+    """Values of a model's options that switch these features on, as far as it can."""
+    asked, chosen = set(features), {}
+    for name, switch in model.switches():
+        # The value that switches on most of what is asked for, and least besides.
+        value, on = max(switch.values.items(), key=lambda item: (len(asked & {*item[1]}), -len({*item[1]} - asked)))
+        if asked & {*on}:
+            chosen[name] = value
+    return chosen
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from segkit._export import calibration_from
 from segkit._paths import is_same_file, model_path, target_for
 from segkit._stream import ResultStream
 from segkit.core.backend.base import Backend
-from segkit.core.backend.metadata import Metadata
+from segkit.core.backend.metadata import Metadata, Seal
 from segkit.core.backend.options import validate
 from segkit.core.backend.registry import default_registry
 from segkit.core.backend.returned import metadata_of
@@ -281,11 +281,13 @@ class YOLO:
         size = options.get("imgsz")
         options["imgsz"] = rounded(metadata.imgsz if size is None else parse_imgsz(size), metadata.stride)
         calibration = calibration_from(backend, options)
+        seal = metadata.segkit or Seal()
         card = pipeline.ModelCard(
             metadata.names,
             metadata.stride,
             metadata.channels,
-            metadata.segkit.coefficients if metadata.segkit else 32,
+            seal.coefficients,
+            seal.strides,
             f"{self.path.stem} instance segmentation model",
         )
         links = pipeline.plan(registry, backend.format.name, options, card, calibration)

@@ -66,6 +66,9 @@ def test_python_literals_of_other_tools_are_read():
         ({"names": "{'zero': 'cat'}"}, "invalid literal"),
         ({"imgsz": "[640, 'wide']"}, "imgsz"),
         ({"stride": "[]"}, "stride"),
+        ({"stride": "0"}, "stride"),
+        ({"imgsz": "[640, 320000]"}, "imgsz"),
+        ({"batch": "-1"}, "batch"),
         ({"imgsz": "(" * 5000}, "imgsz"),
     ],
 )

@@ -243,7 +243,7 @@ def test_a_full_temporary_folder_is_named(run, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
-    with pytest.raises(OutputError, match="TMPDIR chooses another place.*: the disk is full"):
+    with pytest.raises(OutputError, match=r"TMPDIR chooses another place.*: the disk is full"):
         run("blob")
 
 

@@ -545,3 +545,23 @@ def test_the_runtime_neither_phones_home_nor_leaves_its_identity_behind(foreign,
         check=True,
     )
     assert done.stdout == "1 []\n"
+
+
+def test_a_network_with_a_fourth_level_runs_as_its_weights_do(tmp_path):
+    """A P6 network has more anchors than the usual three levels; the file says so."""
+    from segkit import YOLO
+    from segkit.core.model import SegmentationNetwork, save_network
+    from segkit.core.model.yaml_file import BUILT_IN, parse_config, read_yaml
+
+    layers = read_yaml(BUILT_IN)
+    layers["head"][-1:] = [[-1, 1, "Conv", [1024, 3, 2]], [[15, 18, 21, 22], 1, "Segment", ["nc", 32, 256]]]
+    layers |= {"nc": 2, "scales": {"t": [0.33, 0.0625, 512]}}
+    network = SegmentationNetwork(parse_config(layers, "p6"), {0: "a", 1: "b"}).eval()
+    save_network(network, tmp_path / "p6.safetensors")
+    picture = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
+    path = YOLO(tmp_path / "p6.safetensors").export(format="onnx", imgsz=128, isolate=False)
+    raw, expected = (
+        YOLO(file).predict(picture, conf=0.0, max_det=5, imgsz=128)[0] for file in (path, tmp_path / "p6.safetensors")
+    )
+    assert len(raw) == len(expected)
+    np.testing.assert_allclose(raw.boxes.conf, expected.boxes.conf, atol=2e-5)

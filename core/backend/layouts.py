@@ -22,7 +22,7 @@ from segkit.core.errors import ModelFileError
 from segkit.core.images import Size
 
 STRIDES = (8, 16, 32)
-"""Of the three levels of anchors."""
+"""Of the levels of anchors, where a file does not say."""
 
 PROTOTYPE_STRIDE = 4
 
@@ -41,6 +41,7 @@ class Known:
         unit_boxes: boxes are in units of the input's sides (0..1) instead of pixels.
         channels_last: prototypes end in their channels.
         transposed: anchors come before channels.
+        strides: of the levels of anchors.
     """
 
     classes: int | None = None
@@ -49,6 +50,7 @@ class Known:
     unit_boxes: bool | None = None
     channels_last: bool | None = None
     transposed: bool | None = None
+    strides: tuple[int, ...] = STRIDES
 
     @classmethod
     def of(cls, metadata: Metadata | None, *, channels_last: bool | None = None) -> Known:
@@ -60,7 +62,7 @@ class Known:
             nms = metadata.args.get("nms")
             return cls(classes, nms=None if nms is None else bool(nms), channels_last=channels_last)
         unit = seal.head.boxes == "unit"
-        return cls(classes, seal.coefficients, seal.head.nms, unit, channels_last, transposed=False)
+        return cls(classes, seal.coefficients, seal.head.nms, unit, channels_last, False, seal.strides)
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,9 @@ class _Reading:
         )
 
 
-def anchor_count(size: Size) -> int:
+def anchor_count(size: Size, strides: tuple[int, ...] = STRIDES) -> int:
     """Anchors of an input of `size`: one for each cell of each level."""
-    return sum((size[0] // stride) * (size[1] // stride) for stride in STRIDES)
+    return sum((size[0] // stride) * (size[1] // stride) for stride in strides)
 
 
 def arrange(
@@ -151,18 +153,18 @@ def _prototypes(array: NDArray[Any], size: Size, known: Known) -> Iterator[tuple
             yield view, channels_last
 
 
-def _columns(array: NDArray[Any], batch: int, size: Size) -> Iterator[tuple[NDArray[Any], bool]]:
+def _columns(array: NDArray[Any], batch: int, size: Size, known: Known) -> Iterator[tuple[NDArray[Any], bool]]:
     """`array` as (B, channels, A), and whether it is transposed for that."""
     if array.ndim == 3 and array.shape[0] == batch:
         for view, transposed in ((array, False), (array.transpose(0, 2, 1), True)):
-            if view.shape[2] == anchor_count(size):
+            if view.shape[2] == anchor_count(size, known.strides):
                 yield view, transposed
 
 
 def _whole(array: NDArray[Any], prototypes: NDArray[Any], size: Size, known: Known) -> Iterator[_Head]:
     """Readings of an array that holds all of a head: joined, or selected."""
     batch, count = prototypes.shape[:2]
-    for view, transposed in _columns(array, batch, size):
+    for view, transposed in _columns(array, batch, size, known):
         classes = view.shape[1] - 4 - count
         if classes > 0 and known.classes in (None, classes):
             yield (view[:, :4], view[:, 4:-count], view[:, -count:]), transposed, False
@@ -173,7 +175,7 @@ def _whole(array: NDArray[Any], prototypes: NDArray[Any], size: Size, known: Kno
 def _split(triple: tuple[NDArray[Any], ...], prototypes: NDArray[Any], size: Size, known: Known) -> Iterator[_Head]:
     """Readings of three arrays as boxes, scores and coefficients."""
     batch, count = prototypes.shape[:2]
-    for combination in product(*(_columns(array, batch, size) for array in triple)):
+    for combination in product(*(_columns(array, batch, size, known) for array in triple)):
         parts = tuple(view for view, _ in combination)
         boxes, classes, coefficients = (part.shape[1] for part in parts)
         if boxes == 4 and known.classes in (None, classes) and coefficients == count:
@@ -230,7 +232,8 @@ def _complaint(arrays: list[NDArray[Any]], size: Size, known: Known, *, ambiguou
     classes, count = known.classes or "nc", known.coefficients or 32
     rows = 4 + count + known.classes if known.classes else f"{4 + count} + nc"
     low = f"{size[0] // PROTOTYPE_STRIDE}, {size[1] // PROTOTYPE_STRIDE}"
-    wanted = f"(B, {rows}, {anchor_count(size)}) and (B, {count}, {low}) for {classes} classes at {size[0]}x{size[1]}"
+    anchors = anchor_count(size, known.strides)
+    wanted = f"(B, {rows}, {anchors}) and (B, {count}, {low}) for {classes} classes at {size[0]}x{size[1]}"
     if ambiguous:
         return f"{given} can be read in several ways, and its metadata does not say which; the usual ones are {wanted}"
     if all(array.ndim == 2 for array in arrays):

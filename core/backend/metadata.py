@@ -16,7 +16,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from segkit.core.backend.options import HeadLayout, Precision
 from segkit.core.errors import ModelFileError
-from segkit.core.images.size import Size
 
 SCHEMA = 1
 """Version of the `segkit` block."""
@@ -40,6 +39,9 @@ def _stride(value: Any) -> Any:
     return max(int(item) for item in value) if isinstance(value, list | tuple) and value else value
 
 
+Side = Annotated[int, Field(ge=1, le=32768)]
+
+
 class Seal(BaseModel):
     """segkit's own block: how the artefact was made and how to talk to it."""
 
@@ -52,6 +54,7 @@ class Seal(BaseModel):
     dynamic_batch: bool = False
     dynamic_size: bool = False
     coefficients: int = 32
+    strides: tuple[int, ...] = (8, 16, 32)
     toolchain: dict[str, str] = Field(default_factory=dict)
     calibration: str | None = None
     target: str | None = None
@@ -67,9 +70,9 @@ class Metadata(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     task: str = "segment"
-    stride: Annotated[int, BeforeValidator(_stride)] = 32
-    batch: int = 1
-    imgsz: Annotated[Size, BeforeValidator(_size)] = (640, 640)
+    stride: Annotated[int, BeforeValidator(_stride), Field(ge=1, le=1024)] = 32
+    batch: int = Field(default=1, ge=1)
+    imgsz: Annotated[tuple[Side, Side], BeforeValidator(_size)] = (640, 640)
     names: Annotated[dict[int, str], BeforeValidator(_names)] = Field(default_factory=dict)
     channels: int = 3
     args: dict[str, Any] = Field(default_factory=dict)

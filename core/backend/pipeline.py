@@ -36,6 +36,7 @@ class ModelCard:
     stride: int = 32
     channels: int = 3
     coefficients: int = 32
+    strides: tuple[int, ...] = (8, 16, 32)
     description: str | None = None
 
 
@@ -146,6 +147,7 @@ def _metadata(backend: Backend, options: ExportOptions, card: ModelCard, calibra
             dynamic_batch=Feature.DYNAMIC_BATCH in asked,
             dynamic_size=Feature.DYNAMIC_SIZE in asked,
             coefficients=card.coefficients,
+            strides=card.strides,
             toolchain={name: version for name, version in toolchain.items() if version},
             calibration=calibration.digest if calibration and options.needs_calibration() else None,
         ),

@@ -73,6 +73,11 @@ class SerialRunner(Runner):
         with self._lock:
             return super().run(batch)
 
+    def warm_up(self) -> None:
+        """As `Predictor.warm_up`, after the runs of other threads."""
+        with self._lock:
+            super().warm_up()
+
     def close(self) -> None:
         """As `Predictor.close`, after the runs of other threads."""
         with self._lock:

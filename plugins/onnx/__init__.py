@@ -118,7 +118,7 @@ class OnnxBackend(Backend):
 
 
 def _decline_telemetry() -> None:
-    """onnxruntime reports its use to its maker unless this is set before it is imported. Who sets it otherwise, may."""
+    """Without this, set before its import, onnxruntime reports its use to its maker. A user's own setting stands."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 

@@ -12,13 +12,19 @@ from collections.abc import Iterable, Mapping, MutableSequence
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from segkit.core.errors import ExportError
+
 _LAYERS = {"Conv", "ConvTranspose"}
 _FLOAT32_INPUTS = {"Resize": (1, 2)}
 """Inputs that the ONNX specification wants in float32 whatever the data is: the region and the scales."""
 
 
 def to_half(model: ModelProto) -> None:
-    """Convert a float32 model in place."""
+    """Convert a float32 model in place.
+
+    Raises:
+        ExportError: a weight is too large for float16.
+    """
     graph = model.graph
     tail = _tail(graph)
     body = [node for node in graph.node if node.output[0] not in tail]
@@ -71,7 +77,12 @@ def _halve_weights(graph: GraphProto, body: Iterable[NodeProto]) -> None:
     }
     for tensor in graph.initializer:
         if tensor.name in wanted and tensor.data_type == TensorProto.FLOAT:
-            halved = numpy_helper.to_array(tensor).astype(np.float16)
+            with np.errstate(over="ignore"):
+                halved = numpy_helper.to_array(tensor).astype(np.float16)
+            if not np.isfinite(halved).all():
+                raise ExportError(
+                    "onnx", f"weights of '{tensor.name}' exceed half precision (65504); export without half"
+                )
             tensor.CopyFrom(numpy_helper.from_array(halved, tensor.name))
 
 

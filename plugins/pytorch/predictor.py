@@ -39,7 +39,7 @@ def read_metadata(path: Path) -> Metadata:
     checkpoint = read_checkpoint(path)
     config = checkpoint.require_config()
     stride = config.stride
-    seal = Seal(dynamic_batch=True, dynamic_size=True, coefficients=config.head.masks)
+    seal = Seal(dynamic_batch=True, dynamic_size=True, coefficients=config.head.masks, strides=tuple(config.strides))
     return Metadata(stride=stride, imgsz=_trained_size(checkpoint, stride), names=checkpoint.names, segkit=seal)
 
 

@@ -1,4 +1,4 @@
-"""ONNX passes the suite that every backend passes."""
+"""Every built-in format passes the suite that every backend passes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ import pytest
 from segkit.conformance import BackendSuite
 
 
-class TestOnnx(BackendSuite):
-    format = "onnx"
-
+class BuiltIn(BackendSuite):
     @pytest.fixture
     def trained(self, n_seg_pt: Path, bus: Path) -> tuple[Path, Path]:
         return n_seg_pt, bus
+
+
+class TestOnnx(BuiltIn):
+    format = "onnx"
+
+
+class TestPyTorch(BuiltIn):
+    format = "pytorch"
