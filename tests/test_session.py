@@ -165,13 +165,14 @@ def test_an_unreadable_picture_among_many_is_reported_and_the_rest_goes_on(make,
     assert [str(error.source).endswith("bad.jpg") for error in errors] == [True]
 
 
-def test_a_model_whose_outputs_are_not_numbers_is_an_error_not_an_empty_result(make, monkeypatch):
+@pytest.mark.parametrize("output", ["boxes", "scores", "prototypes"])
+def test_a_model_whose_outputs_are_not_numbers_is_an_error_not_an_empty_result(make, monkeypatch, output):
     session = make("blob")
     original = session._runner.run
 
     def poisoned(batch):
         raw = original(batch)
-        raw.scores[0, 0, 0] = np.nan
+        getattr(raw, output).flat[0] = np.nan
         return raw
 
     monkeypatch.setattr(session._runner, "run", poisoned)

@@ -180,9 +180,19 @@ class Format:
         return options
 
     def describe(self, model: type[Options]) -> list[OptionRow]:
-        """Options of one of this format's models in words, without the flags that ask for a declared gap."""
-        gaps = {name for name, feature in ALIASED.items() if self.support.gap(feature)}
-        return [row for row in describe(model) if row.name not in gaps]
+        """Options of one of this format's models in words, without flags and choices that ask for a declared gap."""
+        flags = {name for name, feature in ALIASED.items() if self.support.gap(feature)}
+        choices = {
+            str(value)
+            for _, switch in model.switches()
+            for value, features in switch.values.items()
+            if any(map(self.support.gap, features))
+        }
+        return [
+            row._replace(type="|".join(choice for choice in row.type.split("|") if choice not in choices))
+            for row in describe(model)
+            if row.name not in flags
+        ]
 
     def check(self, plugin: str) -> None:
         """Find contradictions in a declaration; called at registration.

@@ -109,7 +109,7 @@ class ExportOptions(Options):
     imgsz: ImgSize = Field(default=(640, 640), description="input size: one number, or height,width (multiples of 32)")
     batch: PositiveInt = Field(default=1, description="pictures in one run")
     precision: Annotated[Precision, Switches({Precision.FP16: Feature.HALF, Precision.INT8: Feature.INT8})] = Field(
-        default=Precision.FP32, description="fp32, fp16 (also: half=True) or int8 (also: int8=True), where supported"
+        default=Precision.FP32, description="numbers that the file computes with"
     )
 
     def head_layout(self) -> HeadLayout:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -186,8 +185,8 @@ class Session:
 
     def _check_numbers(self, raw: Anchors | Selected) -> None:
         """Once a session: a model whose outputs are not numbers would silently see nothing."""
-        scores = (raw.scores,) if isinstance(raw, Anchors) else raw.confidence
-        if not all(np.isfinite(part).all() for part in chain(scores, (raw.prototypes,))):
+        parts = (raw.boxes, raw.scores) if isinstance(raw, Anchors) else (*raw.xyxy, *raw.confidence)
+        if not all(np.isfinite(part).all() for part in (*parts, raw.prototypes)):
             raise RuntimeFailure(
                 self.format.name,
                 "its outputs are not finite numbers (NaN or infinite weights, or an overflow in half precision)",
