@@ -135,15 +135,16 @@ def _wait(child: subprocess.Popen[bytes], seconds: float | None) -> None:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    for pipe in (child.stdin, child.stdout):
-        if pipe:
-            pipe.close()
+    # Killed before the pipe closes: a child that outlives its parent takes the job's folder along, results included.
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)  # also what a child that has ended left running
     else:
         child.kill()
     child.wait()
+    for pipe in (child.stdin, child.stdout):
+        if pipe:
+            pipe.close()
 
 
 def _cause_of_death(code: int, log: str) -> str:
