@@ -29,7 +29,7 @@ def command(words: Sequence[str]) -> Command:
     from segkit._options import predict_options
 
     model = Argument(Positional("model"), "weights (.pt, .safetensors) or an exported artefact")
-    source = Argument(Positional("source", many=True), "pictures: files, folders, patterns")
+    source = Argument(Positional("source", many=True), "pictures: files, folders, patterns, addresses")
     options = from_rows(predict_options())
     return Command("predict", "predict", run, (model, source), options, DETAILS, EPILOG)
 

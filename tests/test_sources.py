@@ -6,6 +6,7 @@ import errno
 import functools
 import http.server
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -350,3 +351,19 @@ def test_a_path_that_cannot_be_looked_at_is_a_source_error(tmp_path: Path, monke
 def test_a_malformed_address_is_a_source_error() -> None:
     with pytest.raises(SourceError, match="Invalid IPv6 URL"):
         list(open_sources("http://[bad"))
+
+
+def test_a_server_that_speaks_no_http_is_an_unreadable_source() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"gopher\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(SourceError, match=r"no answer \(gopher"):
+            next(iter(open_sources(f"http://127.0.0.1:{server.getsockname()[1]}/bus.jpg")))
+        thread.join()

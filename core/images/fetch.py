@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -48,7 +49,8 @@ def fetch(address: str) -> bytes:
     except urllib.error.HTTPError as error:
         with error:
             raise SourceError(address, f"the server answered {error.code} {error.reason}") from error
-    except (OSError, ValueError) as error:  # URLError and time-outs are OSErrors; a malformed address is a ValueError
+    # URLError and time-outs are OSErrors, a malformed address is a ValueError, a malformed answer an HTTPException.
+    except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise SourceError(address, f"no answer ({str(reason) or type(reason).__name__})") from error
     if len(data) > LIMIT:

@@ -5,8 +5,10 @@ Names are imported when they are used, because what a weights file says about it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
+from segkit.core.errors import MissingDependencyError
 from segkit.core.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -33,7 +35,10 @@ __all__ = [
     "transfer",
 ]
 
-__getattr__ = lazy_names(
+NEEDS = {"torch": "torch>=2.9", "safetensors": "safetensors>=0.5"}
+"""Packages that the network itself asks for, as pip takes them; a light installation has neither."""
+
+_named = lazy_names(
     __name__,
     {
         "checkpoint": ("Checkpoint", "read_checkpoint"),
@@ -45,3 +50,13 @@ __getattr__ = lazy_names(
         "yaml_file": ("load_config",),
     },
 )
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported now; a package that is absent is named with the line for pip."""
+    try:
+        return _named(name)
+    except ModuleNotFoundError as error:
+        if missing := [need for package, need in NEEDS.items() if find_spec(package) is None]:
+            raise MissingDependencyError(missing, "The network itself") from error
+        raise
