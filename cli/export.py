@@ -71,9 +71,9 @@ def run(values: Values, output: Output) -> None:
         output.document(_document(result, commands))
         return
     output.line(f"{result.path}  {size_of(result.size)}  {result.seconds:.1f} s")
-    output.block("Use it", commands)
+    output.block("Use it", commands, paste=True)
     # Announced, so that nobody looks for it in vain; it joins the list above when the command is there.
-    output.block("With the coming val command", [_follow_up("val", result.path, "data=data.yaml")])
+    output.block("With the coming val command", [_follow_up("val", result.path, "data=data.yaml")], paste=True)
 
 
 def _follow_up(name: str, artefact: Path, *words: str) -> str:

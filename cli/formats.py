@@ -58,6 +58,7 @@ def _show_all(output: Output) -> None:
                 ("artefact", "installed", *COLUMNS), (_artefact(info), _installed(info), *_marks(info)), strict=True
             )
             output.block(info.title, (f"{name:10} {value}" for name, value in facts))
+    output.block("To install what is missing", _missing(usable), paste=True)
     for info in usable:
         output.block(f"{info.name} does not have", _gaps(info))
     output.block("Broken plugins", (f"{info.name} ({info.distribution}): {info.error}" for info in infos if info.error))
@@ -79,8 +80,7 @@ def _show_one(name: str, output: Output) -> None:
     _options("Options when segkit runs such a file", info.load_options, output)
     output.block("Gaps", _gaps(info))
     output.block("Needs", map(_need, info.needs))
-    if info.install:
-        output.block("To install what is missing", dict.fromkeys(info.install.values()))
+    output.block("To install what is missing", _missing([info]), paste=True)
 
 
 def _need(need: Need) -> str:
@@ -116,10 +116,19 @@ def _artefact(info: FormatInfo) -> str:
 
 
 def _installed(info: FormatInfo) -> str:
-    lines = dict.fromkeys(info.install.values())
-    if len(lines) > 1:
-        return "; ".join(f"for {feature}: {line}" for feature, line in info.install.items())
-    return next(iter(lines), "yes")
+    """Short, because the lines for pip stand below the table, whole and ready to paste."""
+    offered = [feature for feature in ("export", "predict") if info.support[feature] is None]
+    ready = [feature for feature in offered if feature not in info.install]
+    return "yes" if ready == offered else f"for {ready[0]}" if ready else "no"
+
+
+def _missing(infos: Iterable[FormatInfo]) -> Iterable[str]:
+    """Each line for pip once, with what it is for."""
+    purposes: dict[str, list[str]] = {}
+    for info in infos:
+        for feature, line in info.install.items():
+            purposes.setdefault(line, []).append(f"{info.name} {feature}")
+    return (f"{line}  # {', '.join(what)}" for line, what in purposes.items())
 
 
 def _marks(info: FormatInfo) -> list[str]:

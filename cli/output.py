@@ -71,8 +71,11 @@ class Output:
         self.console.print(renderable)
         self._begun = True
 
-    def block(self, title: str, lines: Iterable[str] = ()) -> None:
-        """A title and its lines, indented; on a terminal they wrap at words. Nothing if `lines` is given and empty."""
+    def block(self, title: str, lines: Iterable[str] = (), *, paste: bool = False) -> None:
+        """A title and its lines, indented; on a terminal they wrap at words, unless they are there to `paste`.
+
+        Nothing if `lines` is given and empty.
+        """
         from rich.padding import Padding
 
         body = list(lines)
@@ -83,7 +86,7 @@ class Output:
         self._begun = True
         self.console.print(title, style="bold")
         for text in body:
-            if self.text.isatty():
+            if self.text.isatty() and not paste:
                 self.console.print(Padding(visible(text), (0, 0, 0, 2)))
             else:
                 self.line(f"  {text}")

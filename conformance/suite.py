@@ -113,7 +113,8 @@ class BackendSuite:
         folder = Path(os.environ.get("SEGKIT_TEST_DATA", ""))
         found = folder / "checkpoints" / "yolov8n-seg.pt", folder / "images" / "bus.jpg"
         if not all(path.is_file() for path in found):
-            pytest.skip("no trained weights: set SEGKIT_TEST_DATA")
+            end = pytest.fail if os.environ.get("SEGKIT_REQUIRE_DATA") == "1" else pytest.skip
+            end("no trained weights: set SEGKIT_TEST_DATA")
         return found
 
     @pytest.fixture

@@ -64,6 +64,7 @@ class YOLO:
         self._in_memory = is_architecture(self.path)
         self._written: Path | None = None
         self._sessions: dict[tuple[object, ...], Session] = {}
+        self._read: tuple[object, Metadata] | None = None
         if self._in_memory:
             from segkit.core.model import load_network
 
@@ -109,7 +110,7 @@ class YOLO:
         if self._network is None and not self._backend.format.holds_weights:
             if imgsz is not None:
                 raise OptionError(f"Option imgsz is for weights; '{self.path.name}' has its own input size.")
-            return self._metadata()
+            return self._metadata().model_copy(deep=True)
         from segkit.core.model import summary
 
         return summary(self.network, parse_imgsz(640 if imgsz is None else imgsz))
@@ -239,8 +240,7 @@ class YOLO:
                     f"'{path.name}' computes in {own}, fixed at its export; export it again for {args.precision}."
                 )
         options = backend.format.parse_load_options({name: value for name, value in asked.items() if value is not None})
-        stamp = path.stat()
-        key = (path, stamp.st_mtime_ns, stamp.st_size, options)
+        key = (_stamp(path), options)
         if key not in self._sessions:
             self._sessions[key] = Session(backend, path, options)
         return self._sessions[key]
@@ -328,7 +328,9 @@ class YOLO:
 
     def _metadata(self) -> Metadata:
         backend, path = self._artefact()
-        return metadata_of(backend, path) or Metadata()
+        if self._read is None or self._read[0] != _stamp(path):
+            self._read = _stamp(path), metadata_of(backend, path) or Metadata()
+        return self._read[1]
 
     def _require_weights(self, what: str) -> None:
         if self._network is None and not self._backend.format.holds_weights:
@@ -339,3 +341,9 @@ class YOLO:
 def is_architecture(path: Path) -> bool:
     """Whether a path names an architecture, to be built with random weights, instead of a file of weights."""
     return path.suffix.lower() in (".yaml", ".yml")
+
+
+def _stamp(path: Path) -> object:
+    """Another one once the file is another one."""
+    stat = path.stat()
+    return path, stat.st_mtime_ns, stat.st_size

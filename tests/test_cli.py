@@ -154,7 +154,8 @@ def test_formats_shows_what_each_can_do_why_not_and_what_is_broken(segkit: Run, 
     assert shown.code == 0
     row = next(line for line in shown.out.splitlines() if line.startswith("blob"))
     assert row.split() == ["blob", "model_blob_model", "yes", "yes", "yes", "-", "-", "yes", "-"]
-    assert 'pip install "no-such-package>=3"' in shown.out
+    assert '  pip install "no-such-package>=3"  # needy export, needy predict\n' in shown.out
+    assert next(line for line in shown.out.splitlines() if line.startswith("needy")).split()[2] == "no"
     assert "int8 (not-implemented): a fake has no use for it" in shown.out
     assert "a_module_that_nobody_wrote" in shown.out
 

@@ -118,17 +118,19 @@ def test_every_case_has_its_own_name():
 
 class Toy(Predictor):
     def __init__(self, fault):
-        self.fault, self.buffer = fault, arrays(0)
+        self.fault, self.buffer, self.given = fault, arrays(0), []
 
     def run(self, batch):
-        if self.fault == "reuses its buffers":
-            self.buffer.boxes[...] = batch.f32_nchw.mean()
-            return self.buffer
-        return arrays(int(batch.u8_nhwc.sum()) % 1000)
+        if self.fault != "reuses its buffers":
+            self.buffer = arrays(int(batch.u8_nhwc.sum()) % 1000)
+        if self.fault == "takes them back":
+            self.given.append(self.buffer)
+        self.buffer.boxes[...] += batch.f32_nchw.mean()
+        return self.buffer
 
     def close(self):
-        if self.fault == "takes them back":
-            self.buffer.boxes[...] = 0
+        for given in self.given:
+            given.boxes[...] = 0
 
 
 class ToyBackend(Backend):
@@ -167,9 +169,12 @@ def test_a_predictor_with_buffers_of_its_own_passes():
     BackendSuite().test_outputs_belong_to_the_caller(ToyBench())
 
 
-def test_a_predictor_that_reuses_its_buffers_is_found():
-    with pytest.raises(AssertionError, match=r"boxes of an earlier run changed after the next run"):
-        BackendSuite().test_outputs_belong_to_the_caller(ToyBench("reuses its buffers"))
+@pytest.mark.parametrize(
+    ("fault", "when"), [("reuses its buffers", r"the next run\(\)"), ("takes them back", r"close\(\)")]
+)
+def test_a_predictor_whose_results_do_not_last_is_found(fault, when):
+    with pytest.raises(AssertionError, match=rf"boxes of an earlier run changed after {when}"):
+        BackendSuite().test_outputs_belong_to_the_caller(ToyBench(fault))
 
 
 class ToyRegistry(Registry):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segkit.core.backend import Anchors, Selected
-from segkit.core.inference.decode import select
+from segkit.core.inference.decode import MAX_CANDIDATES, select
 
 CASES = [
     f"{image}_conf{conf}_{kind}_{labels}"
@@ -126,6 +126,7 @@ def test_the_best_are_kept_when_there_are_too_many():
     raw = scene(*((100 * i, 8, 8, 8, {0: 0.3 + 0.1 * i}) for i in range(6)))
     assert select(raw, conf=0.25, iou=0.7, max_det=2)[0].anchors.tolist() == [5, 4]
     assert select(raw, **PREDICT, max_candidates=3)[0].anchors.tolist() == [5, 4, 3]
+    assert MAX_CANDIDATES == 30_000
     assert len(select(raw, conf=0.25, iou=0.7, max_det=0)[0]) == 0
 
 

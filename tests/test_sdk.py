@@ -217,6 +217,24 @@ def test_a_replaced_file_is_loaded_anew(here):
     assert len(model("bus.jpg")[0]) != 6
 
 
+def test_names_are_read_from_the_file_once_until_it_changes(here, monkeypatch):
+    for path in ("yolov8n-seg.pt", "yolov8n-seg.onnx"):
+        model = YOLO(path)
+        backend, read = type(model._backend), []
+        real = backend.read_metadata
+        monkeypatch.setattr(
+            backend, "read_metadata", lambda self, path, r=real, n=read: n.append(path) or r(self, path)
+        )
+        assert [model.names[index] for index in (0, 5)] == ["person", "bus"]
+        assert len(read) == 1
+    shutil.copy(here / "yolov8n-seg.onnx", here / "copy.onnx")
+    model = YOLO("copy.onnx")
+    model.info().names[5] = "mine"
+    assert model.names[5] == "bus"
+    YOLO("yolov8n-seg.yaml").export(format="onnx", output="copy.onnx", imgsz=64)
+    assert model.names[5] == "class 5"
+
+
 def test_argument_errors_come_at_the_call_even_when_streaming(here):
     model = YOLO("yolov8n-seg.onnx")
     with pytest.raises(OptionError, match=r"Did you mean 'conf'"):
@@ -258,6 +276,18 @@ def test_info_of_weights_and_of_an_artefact(home):
     metadata = YOLO(home / "yolov8n-seg.onnx").info()
     assert metadata.imgsz == (640, 640)
     assert metadata.names[5] == "bus"
+
+
+@pytest.mark.parametrize(
+    "command", [("info", "yolov8n-seg.pt"), ("predict", "yolov8n-seg.yaml", "bus.jpg")], ids=" ".join
+)
+def test_weights_where_torch_is_not_installed_name_the_line_for_pip(here, command):
+    absent = "sys.modules.update(torch=None, safetensors=None)"
+    code = f"import sys; {absent}; from segkit.cli import main; sys.exit(main({list(command)!r}))"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.endswith('Run: pip install "torch>=2.9" "safetensors>=0.5"\n')
 
 
 def test_formats_as_data():

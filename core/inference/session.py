@@ -56,7 +56,7 @@ class Session:
         if args.rect and not self.metadata.dynamic_size:
             raise OptionError(
                 f"Option rect=True changes the input size, but this model is fixed to {own[0]}x{own[1]}: "
-                "leave rect out, or export it with dynamic size."
+                "leave rect out, or export with dynamic=True where the format has it."
             )
         if args.imgsz is None:
             return own
@@ -64,7 +64,7 @@ class Session:
             height, width = args.imgsz
             raise OptionError(
                 f"Option imgsz={height},{width} is not usable: this model is fixed to {own[0]}x{own[1]}; "
-                "export it with that imgsz or with dynamic size."
+                "export it with that imgsz, or with dynamic=True where the format has it."
             )
         return rounded(args.imgsz, self.metadata.stride)
 

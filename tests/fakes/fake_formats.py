@@ -380,26 +380,6 @@ class Bound(_Simple):
         return BoundPredictor(self.read_metadata(path))
 
 
-class ReusePredictor(SquarePredictor):
-    """Breaks the promise that results outlive the next run."""
-
-    buffer: Anchors | None = None
-
-    def run(self, batch: ImageBatch) -> Anchors:
-        fresh = super().run(batch)
-        if self.buffer is None or self.buffer.boxes.shape != fresh.boxes.shape:
-            self.buffer = fresh
-        self.buffer.boxes[...] = fresh.boxes + batch.f32_nchw.mean()
-        return self.buffer
-
-
-class Reuse(_Simple):
-    format = _variant("Reuse")
-
-    def load(self, path: Path, options: LoadOptions) -> Predictor:
-        return ReusePredictor(self.read_metadata(path))
-
-
 @hookimpl
 def segkit_backends() -> list[Backend]:
     return [
@@ -427,7 +407,6 @@ def segkit_backends() -> list[Backend]:
             Loop,
             Serial,
             Bound,
-            Reuse,
         )
     ]
 
