@@ -21,8 +21,14 @@ REFERENCE = Path(os.environ.get("SEGKIT_TEST_REFERENCE") or DATA.parent / "refer
 REAL_FILES = {"data", "reference"}
 """The fixtures that all other real-file fixtures come from."""
 
-# Time is not judged anywhere: a busy machine must not fail a property.
-settings.register_profile("segkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Time is not judged anywhere: a busy machine must not fail a property. On CI the examples are the same in every run, so
+# that a red run means a change; elsewhere every run looks at new ones.
+settings.register_profile(
+    "segkit",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
 settings.load_profile("segkit")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
