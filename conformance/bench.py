@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from segkit.conformance import reference
-from segkit.core.backend import Anchors, Backend, Feature, Metadata, Precision, Predictor, Selected
+from segkit.core.backend import Anchors, Backend, Feature, Metadata, Predictor, Selected
 from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.options import Options
 from segkit.core.backend.pipeline import ExportResult, ModelCard, export, plan
 from segkit.core.backend.registry import Registry
 from segkit.core.backend.returned import metadata_of
 from segkit.core.images import ImageBatch
-
-BY_PRECISION = {Precision.FP16: Feature.HALF, Precision.INT8: Feature.INT8}
 
 
 class Bench:

@@ -26,12 +26,12 @@ import pytest
 from numpy.typing import NDArray
 
 from segkit.conformance import reference
-from segkit.conformance.bench import BY_PRECISION, Bench, anchors
+from segkit.conformance.bench import Bench, anchors
 from segkit.conformance.compare import OUTPUTS, check
 from segkit.conformance.damage import DAMAGES, damaged_copies, try_to_load
 from segkit.conformance.tolerance import TOLERANCES
 from segkit.core.backend import Anchors, Concurrency, Feature, Gap, Precision
-from segkit.core.backend.options import describe
+from segkit.core.backend.options import BY_PRECISION, describe
 from segkit.core.backend.registry import Registry, default_registry
 from segkit.core.errors import UnsupportedError
 from segkit.core.images import ImageBatch, Size

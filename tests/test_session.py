@@ -184,7 +184,7 @@ def test_an_artefact_without_names_numbers_its_classes(make):
     session = make("blob")
     session.metadata = session.metadata.model_copy(update={"names": {}})
     (result,), _ = run(session, PICTURE)
-    assert result.names == {0: "class0", 1: "class1"}
+    assert result.names == {0: "class 0", 1: "class 1"}
 
 
 def test_a_size_that_a_fixed_model_does_not_have_is_one_line_with_what_was_given(make, capsys):

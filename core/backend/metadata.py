@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -151,8 +152,6 @@ def _literal(value: Any) -> Any:
 
 def now() -> str:
     """The date that goes into an artefact: ISO 8601, UTC, to the second; SOURCE_DATE_EPOCH is honoured."""
-    import os
-
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     moment = datetime.fromtimestamp(int(epoch), UTC) if epoch and epoch.isdigit() else datetime.now(UTC)
     return moment.isoformat(timespec="seconds")

@@ -32,7 +32,10 @@ class Precision(StrEnum):
 SHORT = {"half": Precision.FP16, "int8": Precision.INT8}
 """Flags that users know, folded into `precision`."""
 
-ALIASED = {"half": Feature.HALF, "int8": Feature.INT8}
+BY_PRECISION = {Precision.FP16: Feature.HALF, Precision.INT8: Feature.INT8}
+"""The feature that a precision asks for."""
+
+ALIASED = {flag: BY_PRECISION[precision] for flag, precision in SHORT.items()}
 """The features that these flags ask for."""
 
 
@@ -108,7 +111,7 @@ class ExportOptions(Options):
 
     imgsz: ImgSize = Field(default=(640, 640), description="input size: one number, or height,width (multiples of 32)")
     batch: PositiveInt = Field(default=1, description="pictures in one run")
-    precision: Annotated[Precision, Switches({Precision.FP16: Feature.HALF, Precision.INT8: Feature.INT8})] = Field(
+    precision: Annotated[Precision, Switches(BY_PRECISION)] = Field(
         default=Precision.FP32, description="numbers that the file computes with"
     )
 

@@ -17,7 +17,7 @@ from segkit.core.backend import metadata as meta
 from segkit.core.backend import worker
 from segkit.core.backend.base import Backend, Calibration
 from segkit.core.backend.capability import Feature
-from segkit.core.backend.chain import Link
+from segkit.core.backend.chain import Link, convert
 from segkit.core.backend.faults import blamed
 from segkit.core.backend.format import installed_version
 from segkit.core.backend.metadata import Metadata, Seal
@@ -106,10 +106,10 @@ def export(
     """
     check_target(target)
     start = time.perf_counter()
-    run = worker.run_isolated if isolate else worker.run_here
     try:
         with tempfile.TemporaryDirectory(prefix="segkit-export-", ignore_cleanup_errors=True) as folder:
-            made = run(registry, links, model, Path(folder), target.name, calibration, report)
+            job = (links, model, Path(folder), target.name, calibration, report)
+            made = worker.run_isolated(registry, *job) if isolate else convert(*job)
             report("moving the result into place")
             place(made, target)
     except OSError as error:

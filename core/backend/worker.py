@@ -35,21 +35,6 @@ GRACE = 3.0
 """Seconds that a child may take to end once it has told its outcome."""
 
 
-def run_here(
-    registry: Registry,
-    links: list[Link],
-    model: Path,
-    folder: Path,
-    name: str,
-    calibration: Calibration | None,
-    report: Report,
-) -> Path:
-    """Convert in this process."""
-    from segkit.core.backend.chain import convert
-
-    return convert(links, model, folder, name, calibration, report)
-
-
 def run_isolated(
     registry: Registry,
     links: list[Link],

@@ -158,9 +158,7 @@ def _decode_tiff(data: bytes, label: str) -> Picture:
     if picture.dtype == np.uint16:
         return _high_byte(picture)
     if picture.dtype != np.uint8:
-        raise SourceError(
-            label, f"{picture.dtype} pixels have no agreed brightness; save it with 8 or 16 bits a channel"
-        )
+        raise SourceError(label, f"{picture.dtype} pixels have {_NO_SCALE}")
     return picture  # type: ignore[return-value]
 
 

@@ -21,7 +21,7 @@ FONT_VARIABLE = "SEGKIT_FONT"
 """Environment variable: a font file to prefer for every label."""
 
 _PACKAGES = ("devanagari_fonts",)
-"""Python packages that hold fonts (the extra `segkit[fonts]`)."""
+"""Python packages that hold fonts; looked into where they are installed."""
 
 _SUFFIXES = {".ttf", ".otf", ".ttc", ".otc"}
 _ALWAYS = frozenset("0123456789. ")

@@ -181,7 +181,7 @@ class Session:
         """Class names; numbered ones for a file that carries none."""
         names = self.metadata.names
         count = raw.scores.shape[1] if isinstance(raw, Anchors) else 0
-        return names if len(names) >= count else {index: names.get(index, f"class{index}") for index in range(count)}
+        return names if len(names) >= count else {index: names.get(index, f"class {index}") for index in range(count)}
 
     def _check_numbers(self, raw: Anchors | Selected) -> None:
         """Once a session: a model whose outputs are not numbers would silently see nothing."""
