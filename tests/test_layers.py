@@ -14,15 +14,17 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS: Mapping[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
 
-LEAVES = {"segkit.core.errors", "segkit.core.files", "segkit.core.lazy", "segkit.core.notices"}
-ENGINE = {f"segkit.core.{part}" for part in ("backend", "graph", "images", "inference", "model")} | LEAVES
+LEAVES = {f"segkit.core.{leaf}" for leaf in ("errors", "files", "http", "lazy", "notices")}
+ENGINE = {f"segkit.core.{part}" for part in ("backend", "graph", "hub", "images", "inference", "model")} | LEAVES
 
 ALLOWED: Mapping[str, set[str]] = {
     "segkit.core": set(),
     "segkit.core.errors": set(),
     "segkit.core.files": {"segkit.core.errors"},
+    "segkit.core.http": {"segkit.core.errors"},
     "segkit.core.lazy": set(),
     "segkit.core.notices": set(),
+    "segkit.core.hub": LEAVES,
     "segkit.core.images": LEAVES,
     "segkit.core.backend": {"segkit.core.images"} | LEAVES,
     "segkit.core.inference": {"segkit.core.backend", "segkit.core.images"} | LEAVES,
@@ -45,9 +47,11 @@ ALLOWED: Mapping[str, set[str]] = {
 """Layer → other layers, or single modules of them, that it may import. Its own modules are always allowed."""
 
 PACKAGES: Mapping[str, set[str]] = {
-    "segkit.core.images": {"PIL", "cv2", "numpy"},
+    "segkit.core.hub": {"filelock", "platformdirs", "yaml"},
+    "segkit.core.images": {"PIL", "cv2", "mss", "numpy"},
+    "segkit.core.notices": {"rich"},
     "segkit.core.backend": {"numpy", "pluggy", "pydantic"},
-    "segkit.core.inference": {"PIL", "cv2", "numpy", "pydantic"},
+    "segkit.core.inference": {"IPython", "PIL", "cv2", "numpy", "pandas", "polars", "pydantic", "supervision"},
     "segkit.core.model": {"numpy", "pydantic", "safetensors", "torch", "yaml"},
     "segkit.core.graph": {"numpy", "torch"},
     "segkit": {"numpy"},

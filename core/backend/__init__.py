@@ -9,12 +9,31 @@ from typing import TYPE_CHECKING
 from segkit.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segkit.core.backend.base import Anchors, Backend, Calibration, ExportJob, Match, Predictor, Selected
+    from segkit.core.backend.base import (
+        Anchors,
+        Backend,
+        Calibration,
+        ExportJob,
+        Inspection,
+        Match,
+        Predictor,
+        Selected,
+        TensorInfo,
+    )
     from segkit.core.backend.capability import FULL, Feature, Gap, GapKind, Support
     from segkit.core.backend.format import Concurrency, Format, Requirement
     from segkit.core.backend.hookspecs import hookimpl
     from segkit.core.backend.metadata import Metadata, Seal
-    from segkit.core.backend.options import ExportOptions, HeadLayout, LoadOptions, Precision, Switches, internal
+    from segkit.core.backend.options import (
+        ExportOptions,
+        HeadLayout,
+        LoadOptions,
+        Precision,
+        SelectingExportOptions,
+        Selection,
+        Switches,
+        internal,
+    )
 
 __all__ = [
     "FULL",
@@ -29,6 +48,7 @@ __all__ = [
     "Gap",
     "GapKind",
     "HeadLayout",
+    "Inspection",
     "LoadOptions",
     "Match",
     "Metadata",
@@ -37,8 +57,11 @@ __all__ = [
     "Requirement",
     "Seal",
     "Selected",
+    "SelectingExportOptions",
+    "Selection",
     "Support",
     "Switches",
+    "TensorInfo",
     "hookimpl",
     "internal",
 ]
@@ -46,11 +69,17 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
-        "base": ("Anchors", "Backend", "Calibration", "ExportJob", "Match", "Predictor", "Selected"),
+        "base": (
+            *("Anchors", "Backend", "Calibration", "ExportJob", "Inspection"),
+            *("Match", "Predictor", "Selected", "TensorInfo"),
+        ),
         "capability": ("FULL", "Feature", "Gap", "GapKind", "Support"),
         "format": ("Concurrency", "Format", "Requirement"),
         "hookspecs": ("hookimpl",),
         "metadata": ("Metadata", "Seal"),
-        "options": ("ExportOptions", "HeadLayout", "LoadOptions", "Precision", "Switches", "internal"),
+        "options": (
+            *("ExportOptions", "HeadLayout", "LoadOptions", "Precision"),
+            *("SelectingExportOptions", "Selection", "Switches", "internal"),
+        ),
     },
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -163,6 +163,32 @@ class Match:
             raise ValueError(f"the confidence of a match is 1 to {self.CONTENT}, not {self.confidence}")
 
 
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of an artefact; a side that is free is named, or None."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an artefact holds, beyond its metadata; whatever cannot be told cheaply is left out.
+
+    Attributes:
+        inputs: what it takes.
+        outputs: what it gives.
+        producer: who wrote it, e.g. "pytorch 2.13.0".
+        facts: anything else worth showing, by a short name, e.g. {"opset": "18", "operators": "233"}.
+    """
+
+    inputs: tuple[TensorInfo, ...] = ()
+    outputs: tuple[TensorInfo, ...] = ()
+    producer: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
 class Backend(ABC):
     """A format with its exporter and its predictor. A small one overrides `export`, `load` and `read_metadata`.
 
@@ -196,6 +222,14 @@ class Backend(ABC):
         Raises:
             ModelFileError: the file is damaged, or not of this format.
         """
+
+    def inspect(self, path: Path) -> Inspection:
+        """What the artefact holds, for `segkit inspect`; foreign files too. Default: nothing beyond the metadata.
+
+        Raises:
+            ModelFileError: the file is damaged, or not of this format.
+        """
+        return Inspection()
 
     def recognises(self, path: Path) -> Match | None:
         """Whether `path` (which exists) is of this format: by content where it can be seen, else by suffix.

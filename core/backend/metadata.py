@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from segkit.core.backend.options import HeadLayout, Precision
+from segkit.core.backend.options import HeadLayout, Precision, Selection
 from segkit.core.errors import ModelFileError
 
 SCHEMA = 1
@@ -51,6 +51,7 @@ class Seal(BaseModel):
     schema_version: int = SCHEMA
     letterbox: Literal["square", "minimal"] = "square"
     head: HeadLayout = HeadLayout()
+    selection: Selection | None = None
     precision: Precision = Precision.FP32
     dynamic_batch: bool = False
     dynamic_size: bool = False
@@ -105,6 +106,11 @@ class Metadata(BaseModel):
             return self.segkit.precision
         flags = {"half": Precision.FP16, "int8": Precision.INT8}
         return next((precision for flag, precision in flags.items() if self.args.get(flag) is True), Precision.FP32)
+
+    @property
+    def selection(self) -> Selection | None:
+        """The limits built into a graph that selects detections; None where it does not, or does not say."""
+        return self.segkit.selection if self.segkit else None
 
     def to_plain(self) -> dict[str, Any]:
         """Typed values for JSON or YAML carriers."""

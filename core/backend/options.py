@@ -68,6 +68,21 @@ class HeadLayout(BaseModel):
     nms: bool = False
 
 
+class Selection(BaseModel):
+    """Limits of a selection of detections inside a graph, sealed in its metadata: nothing beyond them comes out.
+
+    `conf` is the least score, `iou` the overlap above which the lower of two boxes falls, `max_det` the most detections
+    a picture, `agnostic` whether boxes of different classes compete.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    conf: float = 0.25
+    iou: float = 0.7
+    max_det: int = 300
+    agnostic: bool = False
+
+
 def _device(value: Any) -> Any:
     """A bare number means that CUDA device, as users write device=0; a torch.device is known by its text."""
     text = value if value is None else str(value)
@@ -119,6 +134,10 @@ class ExportOptions(Options):
         """The arrangement of the outputs that these options lead to."""
         return HeadLayout(nms=bool(getattr(self, "nms", False)))
 
+    def selection(self) -> Selection | None:
+        """The limits that are built into the graph, if detections are selected there. Default: they are not."""
+        return None
+
     def needs_calibration(self) -> bool:
         """Whether the exporter must see pictures. Default: for int8; a format that quantises weights alone says no."""
         return self.precision is Precision.INT8
@@ -127,6 +146,31 @@ class ExportOptions(Options):
     @classmethod
     def _aliases(cls, given: Any) -> Any:
         return precision_aliases(given)
+
+
+class SelectingExportOptions(ExportOptions):
+    """For formats that can select the detections inside the graph (nms=True)."""
+
+    nms: Annotated[bool, Switches({True: Feature.NMS})] = Field(
+        default=False, description="select detections inside the file, with the four limits below built in"
+    )
+    conf: float = Field(default=0.25, ge=0, le=1, description="with nms: lowest confidence of a detection")
+    iou: float = Field(default=0.7, ge=0, le=1, description="with nms: overlap above which the weaker box is dropped")
+    max_det: int = Field(default=300, ge=1, description="with nms: most detections in one picture")
+    agnostic_nms: bool = Field(default=False, description="with nms: boxes of different classes compete too")
+
+    def selection(self) -> Selection | None:
+        """The limits built into the graph."""
+        if not self.nms:
+            return None
+        return Selection(conf=self.conf, iou=self.iou, max_det=self.max_det, agnostic=self.agnostic_nms)
+
+    @model_validator(mode="after")
+    def _limits_need_nms(self) -> SelectingExportOptions:
+        given = [name for name in ("conf", "iou", "max_det", "agnostic_nms") if name in self.model_fields_set]
+        if given and not self.nms:
+            raise OptionError(f"Option {given[0]} of an export is built into the file: it needs nms=True.")
+        return self
 
 
 class LoadOptions(Options):

@@ -143,6 +143,7 @@ def _metadata(backend: Backend, options: ExportOptions, card: ModelCard, calibra
         date=meta.now(),
         segkit=Seal(
             head=options.head_layout(),
+            selection=options.selection(),
             precision=options.precision,
             dynamic_batch=Feature.DYNAMIC_BATCH in asked,
             dynamic_size=Feature.DYNAMIC_SIZE in asked,

@@ -88,4 +88,4 @@ def _read(index: int, entry: Entry, *, raising: bool = False) -> Item:
         if raising:
             raise
         return Item(index, path, error=error)
-    return Item(index, path, content.picture, content.tensor)
+    return Item(index, path, content.picture, content.tensor, frame=content.frame)

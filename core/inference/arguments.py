@@ -58,8 +58,17 @@ class PredictArguments(Options):
     )
     device: Device | None = Field(None, description="cpu, cuda, cuda:1, mps, … (default: cpu)")
     threads: int | None = Field(None, ge=1, description="CPU threads of the runtime (default: its own choice)")
+    augment: bool = Field(False, description="also look at mirrored and smaller copies of a picture, and merge")
+    tile: Annotated[ImgSize | None, BeforeValidator(_empty_as_none)] = Field(
+        None, description="cut large pictures into overlapping tiles of this size: one number, or height,width"
+    )
+    overlap: float = Field(0.2, ge=0, le=0.9, description="share of a tile that it has in common with the next one")
+    vid_stride: int = Field(1, ge=1, description="use every n-th frame of a video or stream")
+    stream_buffer: bool = Field(False, description="queue all frames of a live stream (default: newest frame only)")
     stream: bool = Field(False, description="give results one by one instead of a list (Python)")
-    save: bool = Field(False, description="save pictures with the detections drawn in (command line: on)")
+    show: bool = Field(False, description="show each picture in a window or notebook")
+    save: bool = Field(False, description="save pictures and videos with the detections drawn in (command line: on)")
+    save_frames: bool = Field(False, description="save the drawn frames of a video as pictures too")
     save_txt: bool = Field(False, description="save one label file a picture: class and normalised polygon")
     save_conf: bool = Field(False, description="add the confidence to the rows of save_txt")
     save_crop: bool = Field(False, description="save a cut-out of every detection")

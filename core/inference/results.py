@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from segkit.core.errors import OptionError
 from segkit.core.images import Picture, Size
+from segkit.core.images.items import Frame
 from segkit.core.inference import draw, saving
 from segkit.core.inference.arrays import OnHost
 from segkit.core.inference.colors import color_of
@@ -38,6 +39,7 @@ class Results(OnHost):
         boxes: `Boxes`, also when there are none.
         masks: `Masks`, or None when nothing was found (as in the known tool).
         speed: milliseconds of "preprocess", "inference" and "postprocess" for this picture, None where not measured.
+        frame: where the picture stands in a video or stream, None for a picture of its own.
         save_dir: folder of the run that saved it, if any.
     """
 
@@ -49,6 +51,7 @@ class Results(OnHost):
         boxes: Boxes | NDArray[np.float32] | None = None,
         masks: Masks | InstanceMasks | None = None,
         speed: Mapping[str, float | None] | None = None,
+        frame: Frame | None = None,
     ) -> None:
         """Boxes are `Boxes` or their (N, 6) table; there is one mask for each box, or no masks at all."""
         self.orig_img = orig_img
@@ -61,6 +64,7 @@ class Results(OnHost):
         if self.masks is not None and len(self.masks) != len(self.boxes):
             raise ValueError(f"{len(self.boxes)} boxes but {len(self.masks)} masks")
         self.speed: dict[str, float | None] = {step: (speed or {}).get(step) for step in STEPS}
+        self.frame = frame
         self.save_dir: str | None = None
 
     def __len__(self) -> int:
@@ -70,7 +74,7 @@ class Results(OnHost):
     def __getitem__(self, index: Any) -> Results:
         """The same picture with some of its objects: by number, slice, index list or condition."""
         masks = self.masks[index] if self.masks is not None else None
-        chosen = Results(self.orig_img, self.path, self.names, self.boxes[index], masks, self.speed)
+        chosen = Results(self.orig_img, self.path, self.names, self.boxes[index], masks, self.speed, self.frame)
         chosen.save_dir = self.save_dir
         return chosen
 

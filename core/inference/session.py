@@ -21,6 +21,7 @@ from segkit.core.inference.decode import Detections, select
 from segkit.core.inference.masks import InstanceMasks
 from segkit.core.inference.results import Results
 from segkit.core.inference.runner import RUNNERS
+from segkit.core.inference.selection import within
 from segkit.core.notices import notice
 
 OnError = Callable[[SourceError], None]
@@ -79,6 +80,7 @@ class Session:
         if wrong:
             known = f"the model has {count} classes, 0 to {count - 1}" if count else "an index starts at 0"
             raise OptionError.invalid("classes", wrong[0], known)
+        args = within(args, self.metadata.selection)
         rect = self.metadata.letterbox == "minimal" if args.rect is None else args.rect
         return args.model_copy(update={"imgsz": self.input_size(args), "rect": rect})
 
@@ -94,8 +96,26 @@ class Session:
             RuntimeFailure: the runtime failed, or computes no numbers.
         """
         args = self.resolve(args)
+        if args.tile or args.augment:
+            from segkit.core.inference.views import predict_views
+
+            yield from predict_views(self, items, args, on_error)
+            return
         for group in self._groups(items, args, on_error):
             yield from self._run(group, args)
+
+    def compute(self, batch: ImageBatch) -> tuple[Anchors | Selected, float]:
+        """Raw outputs, and the seconds that the runtime took.
+
+        Raises:
+            RuntimeFailure: the runtime failed, or computes no numbers.
+        """
+        start = time.perf_counter()
+        raw = self._runner.run(batch)
+        seconds = time.perf_counter() - start
+        if not self._checked:
+            self._check_numbers(raw)
+        return raw, seconds
 
     def _groups(self, items: Iterable[Item], args: PredictArguments, on_error: OnError) -> Iterator[list[Item]]:
         """Lists of up to one batch of readable items; tensors of different shapes are kept apart."""
@@ -118,11 +138,7 @@ class Session:
 
     def _run(self, group: list[Item], args: PredictArguments) -> Iterator[Results]:
         batch = self._batch(group, args)
-        start = time.perf_counter()
-        raw = self._runner.run(batch)
-        seconds = time.perf_counter() - start
-        if not self._checked:
-            self._check_numbers(raw)
+        raw, seconds = self.compute(batch)
         start = time.perf_counter()
         found = select(
             raw,
@@ -175,7 +191,7 @@ class Session:
         masks, kept = InstanceMasks.from_prototypes(raw.prototypes[index], found, letterbox, native=args.retina_masks)
         found = found[kept]
         boxes = np.column_stack([letterbox.to_source(found.xyxy), found.confidence, found.classes]).astype(np.float32)
-        return Results(item.picture, item.path, self.names(raw), boxes, masks)
+        return Results(item.picture, item.path, self.names(raw), boxes, masks, frame=item.frame)
 
     def names(self, raw: Anchors | Selected | None = None) -> dict[int, str]:
         """Class names; numbered ones for a file that carries none."""

@@ -17,6 +17,7 @@ from segkit.core.backend import (
     Format,
     Gap,
     GapKind,
+    Inspection,
     LoadOptions,
     Match,
     Metadata,
@@ -105,6 +106,12 @@ class OnnxBackend(Backend):
         from segkit.plugins.onnx.header import read_header
 
         return read_header(path).metadata(path)
+
+    def inspect(self, path: Path) -> Inspection:
+        """Inputs, outputs, operator set and writer; needs no runtime."""
+        from segkit.plugins.onnx.inspection import inspect
+
+        return inspect(path)
 
     def recognises(self, path: Path) -> Match | None:
         """By content: a protobuf message with an ONNX graph in it, whatever its name."""

@@ -15,6 +15,7 @@ from segkit.core.backend import (
     Format,
     Gap,
     GapKind,
+    Inspection,
     LoadOptions,
     Match,
     Metadata,
@@ -81,6 +82,12 @@ class PyTorchBackend(Backend):
         from segkit.plugins.pytorch.predictor import read_metadata
 
         return read_metadata(path)
+
+    def inspect(self, path: Path) -> Inspection:
+        """Tensors and writer of a weights file; needs no torch."""
+        from segkit.plugins.pytorch.inspection import inspect
+
+        return inspect(path)
 
     def recognises(self, path: Path) -> Match | None:
         """By content: a torch archive that is not a compiled model, or a safetensors file; else by suffix."""
