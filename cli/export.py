@@ -13,7 +13,8 @@ from segkit.cli.output import Output, size_of
 from segkit.core.errors import OptionError, UnsupportedError
 
 DETAILS = (
-    "The artefact lands beside the weights unless output= says otherwise, and replaces an older one once complete."
+    "The artefact lands beside the weights (in the working folder if those were downloaded) unless output= says "
+    "otherwise, and replaces an older one once complete."
 )
 
 EPILOG = """[bold]Examples[/bold]
@@ -38,13 +39,13 @@ def command(words: Sequence[str]) -> Command:
     from segkit._formats import format_info, formats
 
     model = Argument(Positional("model"), "weights (.pt, .safetensors) or an architecture (.yaml)")
+    names = [info.name for info in formats() if info.options]
     options = [
-        Option("format", Kind.VALUE, "what to convert to", "name"),
+        Option("format", Kind.VALUE, "what to convert to", "name", choices=tuple(names)),
         Option("output", Kind.VALUE, "file or folder to write to (default: beside the weights)", "path"),
     ]
     name = peek(words, "format")
     if name is None:
-        names = [info.name for info in formats() if info.options]
         if not {"-h", "--help"} & set(words):
             raise OptionError(f"Say which format to export to: format=NAME, one of {', '.join(names)}.")
         epilog = (EPILOG + CHOOSE).format(name=names[0] if names else "NAME", names="  ".join(names))
@@ -64,8 +65,9 @@ def run(values: Values, output: Output) -> None:
     from segkit import YOLO
 
     path = values.pop("model")
+    model = YOLO(path)  # a download shows its own progress
     with output.working(f"loading {path}") as report:
-        result = YOLO(path).export_to(values.pop("format"), **values, report=report)
+        result = model.export_to(values.pop("format"), **values, report=report)
     commands = [_follow_up("predict", result.path, "source=picture.jpg")]
     if output.json:
         output.document(_document(result, commands))

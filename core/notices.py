@@ -1,12 +1,15 @@
-"""What segkit tells a user while it works: one logger, to standard error, without decoration.
+"""What segkit tells a user while it works: one logger, to standard error, without decoration; and a bar for what takes
+long, where standard error is a terminal.
 
 Silence it with `logging.getLogger("segkit").setLevel("WARNING")`, or redirect it with a handler of your own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from collections.abc import Callable, Iterator
 
 LOGGER = logging.getLogger("segkit")
 
@@ -21,12 +24,64 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
 
 def notice(text: str) -> None:
     """Tell the user something worth knowing that is not an error."""
+    _prepare()
+    LOGGER.info("%s", visible(text))
+
+
+@contextlib.contextmanager
+def progress(text: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Show how many bytes of `total` are done; call what this gives with the number of further ones.
+
+    A bar on standard error if that is a terminal on which nothing else is being drawn; else one line, a notice.
+
+    Args:
+        text: what it is about, a few words.
+        total: bytes in all; None if that is not known.
+        done: bytes that were done before.
+    """
+    _prepare()
+    if not (LOGGER.isEnabledFor(logging.INFO) and _has_terminal()):
+        earlier = f", {size_of(done)} of it here already" if done else ""
+        notice(f"{text}: {size_of(total) if total is not None else 'of unknown size'}{earlier}")
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(file=sys.stderr, markup=False, emoji=False, highlight=False)
+    words = TextColumn("{task.description}", markup=False)
+    columns = words, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, redirect_stdout=False) as bar:
+        task = bar.add_task(visible(text), total=total, completed=done)
+        yield lambda count: bar.advance(task, count)
+
+
+def size_of(count: int) -> str:
+    """A size in bytes as people say it: 13.4 MB."""
+    value, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def _prepare() -> None:
+    """Give the logger a way out, unless the user did."""
     if not LOGGER.handlers:
         LOGGER.addHandler(_Stderr())
         LOGGER.propagate = False
         if LOGGER.level == logging.NOTSET:
             LOGGER.setLevel(logging.INFO)
-    LOGGER.info("%s", visible(text))
+
+
+def _has_terminal() -> bool:
+    """Whether standard error is a terminal, and no spinner or bar of rich is on it: two would overwrite each other."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return False
+    from rich.file_proxy import FileProxy  # what a display of rich puts in the place of the stream
+
+    return not isinstance(sys.stderr, FileProxy)
 
 
 def visible(text: str) -> str:

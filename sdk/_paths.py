@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 from segkit.core.errors import ModelFileError, OptionError
 from segkit.core.files import output_error
+from segkit.core.http import is_address
 
 
 def model_path(model: object) -> Path:
-    """The path of a model file; that it is missing is left to those who know the names that exist.
+    """The file that a user means by a model; named weights and addresses are downloaded where they are not here yet.
+
+    That a path is missing is left to those who know the names that exist.
 
     Raises:
         OptionError: not a path at all.
-        ModelFileError: an address, a path that may not be looked at, a pipe or a device.
+        ModelFileError: a path that may not be looked at, a pipe or a device; a download that fails.
+        OutputError: a download cannot be kept.
     """
     if not isinstance(model, str | Path):
         raise OptionError.invalid("model", model, "give the path of a model file")
-    if "://" in str(model):
-        raise ModelFileError(str(model), "models are not downloaded; download it yourself and give the file")
-    path = Path(model).expanduser()
+    if is_address(model):
+        return _resolved(model)
+    if isinstance(model, str) and "://" in model:
+        raise ModelFileError(model, "only http and https addresses are read; download it yourself and give the file")
+    path = Path(os.path.expanduser(model))  # noqa: PTH111 - the other one raises for '~nobody'
     try:
         mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
+    except (FileNotFoundError, NotADirectoryError):
+        return _resolved(model)
+    except ValueError:  # a NUL in the name
         return path
     except OSError as error:
         raise ModelFileError(path, (error.strerror or str(error)).lower()) from error
@@ -32,8 +41,15 @@ def model_path(model: object) -> Path:
     return path
 
 
+def home_of(model: Path) -> Path:
+    """The folder for what is made from a model: that of its file, or the working folder if that is in the cache."""
+    from segkit.core.hub import is_cached
+
+    return Path() if is_cached(model) else model.parent
+
+
 def target_for(folder: Path, name: str, output: str | Path | None) -> Path:
-    """Where an artefact goes: beside the weights; into `output` if that is a folder; else exactly `output`.
+    """Where an artefact goes: into `folder`; into `output` if that is a folder; else exactly `output`.
 
     Raises:
         OutputError: the place may not even be looked at.
@@ -55,6 +71,12 @@ def is_same_file(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
+
+
+def _resolved(model: str | Path) -> Path:
+    from segkit.core.hub import resolve
+
+    return resolve(model)
 
 
 def _is_artefact(folder: Path, name: str) -> bool:
