@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import functools
 import http.server
@@ -104,14 +105,16 @@ def test_a_missing_part_of_a_list_is_one_unreadable_item(folder: Path) -> None:
     [
         ("", "the source is empty"),
         ("  ", "the source is empty"),
-        ("rtsp://example.org/camera", "only http and https addresses are read"),
+        ("ftp://example.org/bus.jpg", "only http, https, rtsp"),
         ("nothing*.jpg", "nothing matches this pattern"),
-        (0, "int is not a source. Give a picture file, its http"),
+        (0.5, "float is not a source. Give a picture or video file, its http"),
+        (True, "bool is not a source"),
+        (-1, "the first camera has the number 0"),
         (None, "NoneType is not a source"),
         ({"a": 1}, "dict is not a source"),
         ([], "the list is empty"),
         (Image.new("RGB", (0, 4)), "Pillow image RGB 0x4': it has no pixels"),
-        ([1, 2], "int is not a source"),
+        ([1.5, 2.5], "float is not a source"),
         (["nothing1.jpg", "nothing2.jpg"], "no such file"),
         (b"", "empty"),
         (b"hello", "text file"),
@@ -123,9 +126,9 @@ def test_what_is_no_source_is_refused_with_what_is_accepted(source: object, word
 
 
 def test_a_folder_or_pattern_without_pictures_is_an_error(folder: Path) -> None:
-    with pytest.raises(SourceError, match="the folder holds no pictures"):
+    with pytest.raises(SourceError, match="the folder holds no pictures or videos"):
         open_sources(folder / "d.jpg")
-    with pytest.raises(SourceError, match="none of the 1 names that match is a picture"):
+    with pytest.raises(SourceError, match="none of the 1 names that match is a picture or video"):
         open_sources(str(folder / "*.txt"))
 
 
@@ -265,16 +268,14 @@ def test_an_address_is_a_picture_named_after_its_file(server: str, monkeypatch: 
         list(open_sources(f"{server}/b.png"))
 
 
-def counting(count: int, started: list[int], gate: threading.Event | None = None) -> Iterator[Entry]:
-    for number in range(count):
+def counting(count: int, started: list[int], gate: threading.Event | None = None) -> list[Entry]:
+    def read(number: int) -> Content:
+        started.append(number)
+        if gate is not None and number:
+            assert gate.wait(10)
+        return Content(GREY)
 
-        def read(number: int = number) -> Content:
-            started.append(number)
-            if gate is not None and number:
-                assert gate.wait(10)
-            return Content(GREY)
-
-        yield Entry(read)
+    return [Entry.of(functools.partial(read, number)) for number in range(count)]
 
 
 def test_pictures_are_read_lazily_and_only_so_many_ahead() -> None:
@@ -297,7 +298,8 @@ def test_the_next_picture_is_read_while_the_current_one_is_worked_on() -> None:
 
 
 def test_a_source_of_unknown_length_can_be_walked() -> None:
-    sources = Sources(counting(3, []))
+    entries = counting(3, [])
+    sources = Sources([*entries[:2], dataclasses.replace(entries[2], length=lambda: None)])
     assert sources.known_length is None
     with pytest.raises(TypeError, match="not known"):
         len(sources)
@@ -309,7 +311,7 @@ def test_an_unforeseen_failure_of_a_reader_is_not_swallowed() -> None:
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
-        list(Sources([Entry(broken), Entry(broken)]))
+        list(Sources([Entry.of(broken), Entry.of(broken)]))
 
 
 def test_a_file_that_may_not_be_read_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -71,6 +71,16 @@ class ImageBatch:
         return len(self.geometry)
 
     @property
+    def views(self) -> frozenset[str]:
+        """Names of the views that exist by now."""
+        return frozenset(("u8_nhwc", "f32_nchw")) & self.__dict__.keys()
+
+    def make(self, views: Iterable[str]) -> None:
+        """Make these views now, ahead of the predictor that will ask for them."""
+        for view in views:
+            getattr(self, view)
+
+    @property
     def size(self) -> Size:
         """(height, width) of the network's input."""
         return self.geometry[0].target
@@ -105,10 +115,10 @@ class ImageBatch:
 def _letterbox_rgb(picture: Picture, box: Letterbox, canvas: NDArray[np.uint8]) -> None:
     """Resize `picture` (BGR) into its place on `canvas` (RGB) and paint the border."""
     height, width = box.resized
-    if (height, width) != picture.shape[:2]:
-        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
     inside = canvas[box.top : box.top + height, box.left : box.left + width]
-    inside[...] = picture[..., ::-1]
+    if (height, width) != picture.shape[:2]:  # OpenCV writes where it is told to: nothing of full size is copied
+        picture = cv2.resize(picture, (width, height), dst=inside, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=inside)
     canvas[: box.top] = PAD_VALUE
     canvas[box.top + height :] = PAD_VALUE
     canvas[:, : box.left] = PAD_VALUE

@@ -73,12 +73,14 @@ class Letterbox:
         return out
 
     def to_source(self, xyxy: NDArray[np.floating[Any]], *, clip: bool = True) -> NDArray[np.float32]:
-        """Boxes (..., 4) from target pixels to source pixels, clipped to the picture unless told otherwise."""
+        """Boxes (..., 4) or points (..., 2) from target to source pixels, clipped to the picture unless told not to."""
+        sides = xyxy.shape[-1]
         sy, sx = self.scale
-        out: NDArray[np.float32] = ((xyxy - self._offset()) / np.array([sx, sy, sx, sy])).astype(np.float32)
+        scaled = (xyxy - self._offset()[:sides]) / np.array([sx, sy, sx, sy][:sides])
+        out: NDArray[np.float32] = scaled.astype(np.float32)
         if clip:
             height, width = self.source
-            np.clip(out, 0, np.array([width, height, width, height], np.float32), out=out)
+            np.clip(out, 0, np.array([width, height, width, height][:sides], np.float32), out=out)
         return out
 
     def _offset(self) -> NDArray[np.float64]:

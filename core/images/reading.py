@@ -24,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 
 from segkit.core.errors import SourceError, nearest
 from segkit.core.images.batch import Picture
+from segkit.core.images.chatter import silent
 from segkit.core.images.orientation import orientation, upright
 from segkit.core.images.signature import is_tiff, what_it_is
 
@@ -145,14 +146,11 @@ def _tiff_in_silence(data: bytes) -> Iterator[None]:
 
 def _decode_tiff(data: bytes, label: str) -> Picture:
     """TIFF layouts that only OpenCV reads, e.g. 16 bits with three channels."""
-    with _silence:
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    with silent():
         try:
             picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         except cv2.error:
             picture = None
-        finally:
-            cv2.utils.logging.setLogLevel(level)
     if picture is None:
         raise SourceError(label, "it begins like a TIFF picture, but is damaged or has an unusual layout")
     if picture.dtype == np.uint16:
