@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO
 
+from segkit.cli.progress import Bar, Counter
 from segkit.core.notices import visible
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Output:
         self.json, self.debug = json, debug
         self._stdout = sys.stdout
         self._stderr = sys.stderr
-        self._live = False
+        self._counter = Counter()
         self._begun = False
 
     @property
@@ -48,9 +49,16 @@ class Output:
         width = None if self.text.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
         return Console(file=self.text, width=width, highlight=False, markup=False, emoji=False)
 
+    @cached_property
+    def _about(self) -> Console:
+        """A rich console on stderr."""
+        from rich.console import Console
+
+        return Console(file=self._stderr, highlight=False, markup=False, emoji=False)
+
     def line(self, text: str = "") -> None:
         """One line, never wrapped; above the counter while there is one."""
-        if self._live:
+        if self._counter.live and self.text.isatty():
             self.console.print(visible(text), soft_wrap=True)
         else:
             print(visible(text), file=self.text)
@@ -97,36 +105,21 @@ class Output:
         if not self._stderr.isatty():
             yield self.notice
             return
-        from rich.console import Console
-
-        with Console(file=self._stderr, markup=False, emoji=False).status(visible(text)) as status:
+        with self._about.status(visible(text)) as status:
             yield lambda step: status.update(visible(step))
 
     @contextlib.contextmanager
-    def counter(self, unit: str, total: int | None) -> Iterator[Callable[[], None]]:
-        """Counts what is done below the lines of a terminal, from the second item on; call what this gives for each."""
-        if self.json or not self._stdout.isatty():
-            yield lambda: None
-            return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        rate = TextColumn(f"{{task.fields[rate]:.1f}} {unit}/s")
-        columns = MofNCompleteColumn(), BarColumn(), rate, TimeRemainingColumn()
-        redirect = self._stderr.isatty()
-        progress = Progress(*columns, console=self.console, transient=True, redirect_stderr=redirect)
-        task = progress.add_task(unit, total=total, rate=0.0)
-
-        def advance() -> None:
-            progress.update(task, advance=1, rate=progress.tasks[task].speed or 0.0)
-            if not self._live and progress.tasks[task].completed > 1:
-                progress.start()
-                self._live = True
-
+    def counter(self, total: Callable[[], int | None]) -> Iterator[Counter]:
+        """Counts what is done, below the lines of a terminal; on stderr if only that is one. Nothing in JSON mode."""
+        terminals = [] if self.json else [stream for stream in (self._stdout, self._stderr) if stream.isatty()]
+        if terminals:
+            console = self.console if terminals[0] is self._stdout else self._about
+            self._counter = Bar(console, total, redirect_stderr=self._stderr.isatty())
         try:
-            yield advance
+            yield self._counter
         finally:
-            progress.stop()
-            self._live = False
+            self._counter.stop()
+            self._counter = Counter()
 
     def document(self, value: Any) -> None:
         """The JSON document of this run."""

@@ -20,11 +20,17 @@ from segkit.core.errors import SegkitError
 if TYPE_CHECKING:
     from segkit._formats import formats
     from segkit._yolo import YOLO
+    from segkit.core.inference.coco import save_coco_results
     from segkit.core.inference.results import Results
 
-__all__ = ["YOLO", "Results", "SegkitError", "__version__", "errors", "formats"]
+__all__ = ["YOLO", "Results", "SegkitError", "__version__", "errors", "formats", "save_coco_results"]
 
-_LAZY = {"YOLO": "segkit._yolo", "formats": "segkit._formats", "Results": "segkit.core.inference.results"}
+_LAZY = {
+    "YOLO": "segkit._yolo",
+    "formats": "segkit._formats",
+    "Results": "segkit.core.inference.results",
+    "save_coco_results": "segkit.core.inference.coco",
+}
 
 
 def __getattr__(name: str) -> Any:

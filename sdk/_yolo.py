@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from segkit._export import calibration_from
-from segkit._paths import is_same_file, model_path, target_for
+from segkit._paths import home_of, is_same_file, model_path, target_for
+from segkit._sessions import Sessions
 from segkit._stream import ResultStream
 from segkit.core.backend.base import Backend
 from segkit.core.backend.metadata import Metadata, Seal
@@ -23,36 +24,47 @@ from segkit.core.inference.arguments import PredictArguments
 from segkit.core.notices import notice
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from segkit.core.backend.pipeline import ExportResult
+    from segkit.core.images.sources import Sources
+    from segkit.core.inference.output import Outputs
     from segkit.core.inference.results import Results
     from segkit.core.inference.session import Session
     from segkit.core.model import ModelSummary, SegmentationNetwork
+    from segkit.core.model.embedding import Embedder
 
 TASK = "segment"
+
+MANY = 500
+"""Frames of a video whose results may gather in a list without a word."""
 
 
 class YOLO:
     """An instance-segmentation model: weights to predict with and to export, or an artefact of any installed format.
 
-        model = YOLO("yolov8n-seg.pt")                               # weights
+        model = YOLO("yolov8n-seg.pt")                               # weights: here, in the cache, or downloaded
         model = YOLO("yolov8n-seg.onnx")                             # an artefact; torch is not imported
         model = YOLO("yolov8n-seg.yaml")                             # a new model with random weights
         model = YOLO("yolov8n-seg.yaml").load("yolov8n.pt")          # … with what fits of other weights
         results = model("bus.jpg", conf=0.5)
 
-    Nothing is downloaded or installed, and no pickle code is run.
+    Nothing is installed, nothing is downloaded but published weights and addresses that are asked for (see
+    `segkit.core.hub`), and no pickle code is run.
     """
 
     def __init__(self, model: str | Path = "yolov8n-seg.pt", task: str | None = None, verbose: bool = False) -> None:
         """Open a model.
 
         Args:
-            model: path of weights (.pt, .safetensors), of an artefact, or of an architecture (.yaml).
+            model: path or http(s) address of weights (.pt, .safetensors), of an artefact, or of an architecture
+                (.yaml); or the bare name of published weights.
             task: "segment", the only one.
             verbose: print a line for every picture, unless a call says otherwise.
 
         Raises:
-            ModelFileError: there is no such file, or nobody can read it.
+            ModelFileError: there is no such file, it cannot be downloaded, or nobody can read it.
             OptionError: another task.
         """
         if task not in (None, TASK):
@@ -63,7 +75,8 @@ class YOLO:
         self._network: SegmentationNetwork | None = None
         self._in_memory = is_architecture(self.path)
         self._written: Path | None = None
-        self._sessions: dict[tuple[object, ...], Session] = {}
+        self._sessions = Sessions()
+        self._embedders: dict[str, Embedder] = {}
         self._read: tuple[object, Metadata] | None = None
         if self._in_memory:
             from segkit.core.model import load_network
@@ -91,12 +104,13 @@ class YOLO:
         Raises:
             OptionError: this model is an artefact, not weights.
         """
-        if self._network is None:
-            self._require_weights("The PyTorch network")
-            from segkit.core.model import load_network
+        with self._sessions.lock:
+            if self._network is None:
+                self._require_weights("The PyTorch network")
+                from segkit.core.model import load_network
 
-            self._network = load_network(self.path)
-        return self._network
+                self._network = load_network(self.path)
+            return self._network
 
     def info(self, imgsz: int | str | tuple[int, int] | None = None) -> ModelSummary | Metadata:
         """Layers, parameters and GFLOPs of weights; the metadata of any other artefact.
@@ -131,9 +145,10 @@ class YOLO:
         from segkit.core.model import transfer
 
         path = model_path(weights)
-        report = transfer(self.network, path)
+        with self._sessions.lock:
+            report = transfer(self.network, path)
+            self._changed()
         notice(f"{path.name}: {report.fitted} of {report.total} tensors taken over")
-        self._changed()
         return self
 
     def fuse(self) -> Self:
@@ -160,6 +175,9 @@ class YOLO:
     # -- predicting ---------------------------------------------------------------------------------------------
 
     @overload
+    def predict(self, source: Any = ..., *, embed: Sequence[int], **options: Any) -> list[NDArray[np.float32]]: ...
+
+    @overload
     def predict(self, source: Any = ..., stream: Literal[False] = ..., **options: Any) -> list[Results]: ...
 
     @overload
@@ -168,20 +186,27 @@ class YOLO:
     @overload
     def predict(self, source: Any = ..., *, stream: bool, **options: Any) -> list[Results] | ResultStream: ...
 
-    def predict(self, source: Any = None, stream: bool = False, **options: Any) -> list[Results] | ResultStream:
+    def predict(
+        self, source: Any = None, stream: bool = False, **options: Any
+    ) -> list[Results] | ResultStream | list[NDArray[np.float32]]:
         """Detect and segment.
 
         Args:
-            source: a file, folder, glob, URL of a picture, numpy array (BGR), PIL picture, torch tensor (BCHW, RGB,
-                0..1), or a list.
+            source: a picture or video (file, folder, glob, URL, bytes), a .txt, .csv or .streams list, a camera's
+                number, a stream (rtsp, rtmp, tcp, udp, http), "screen", "-" for standard input, a numpy array (BGR), a
+                PIL picture, a torch tensor (BCHW, RGB, 0..1), or a list of these; the details are told by
+                `segkit.core.images.sources.open_sources`.
             stream: give a generator that holds one batch in memory, instead of a list.
             options: see `segkit.core.inference.arguments.PredictArguments`; also `on_error`, a function that is
-                called with the SourceError of each unreadable item of many (default: a notice).
+                called with the SourceError of each unreadable item of many (default: a notice); and `embed`, numbers
+                of layers: the call is then `embed` on these.
 
         Raises:
             OptionError: an unknown option or a wrong value, raised at the call even with `stream`.
             SourceError: nothing can be read.
         """
+        if (layers := options.pop("embed", None)) is not None:
+            return self.embed(source, layers, **options)
         if source is None:
             raise OptionError(
                 "predict needs a source: a file, folder, glob, list, array or tensor, e.g. source=bus.jpg."
@@ -192,40 +217,83 @@ class YOLO:
         args = session.resolve(args)
 
         from segkit.core.images.sources import open_sources
+        from segkit.core.inference.output import Outputs
 
-        items = open_sources(source, ahead=args.batch)
-        results = ResultStream(self._results(session, items, args, on_error), items.known_length)
+        outputs = Outputs(args)
+        items = open_sources(
+            source, ahead=args.batch, vid_stride=args.vid_stride, stream_buffer=args.stream_buffer
+        )
+        found = self._results(session, items, args, outputs, on_error)
+        results = ResultStream(found, lambda: items.known_length)
         return results if stream else list(results)
 
     __call__ = predict
 
-    def _results(
-        self, session: Session, items: Any, args: PredictArguments, on_error: Callable[[SourceError], None] | None
-    ) -> Generator[Results, None, None]:
-        from segkit.core.inference.output import RunFolder
+    def embed(
+        self, source: Any = None, layers: Sequence[int] | None = None, **options: Any
+    ) -> list[NDArray[np.float32]]:
+        """A feature vector of every picture: the channels of some layers, each averaged over its map. Needs torch.
 
+        Args:
+            source: as for `predict`.
+            layers: numbers of layers from 0 on, or negative ones counted from the end, where the head is; their
+                channels are joined in this order. Default: the last layer before the head.
+            options: batch, device, imgsz, rect and vid_stride as for `predict`, and `on_error`.
+
+        Returns:
+            One (D,) float32 for each readable picture.
+
+        Raises:
+            OptionError: this model is an artefact, not weights; an unknown option or layer.
+            SourceError: nothing can be read.
+        """
+        from segkit._embed import embed
+
+        return embed(self._embedder, self._metadata, source, layers, options)
+
+    def _results(
+        self,
+        session: Session,
+        items: Sources,
+        args: PredictArguments,
+        outputs: Outputs,
+        on_error: Callable[[SourceError], None] | None,
+    ) -> Generator[Results, None, None]:
         errors: list[SourceError] = []
 
         def note(error: SourceError) -> None:
             errors.append(error)
             (on_error or (lambda err: notice(f"skipped: {err}")))(error)
 
-        folder: RunFolder | None = None
         count = 0
-        for result in session.predict(items, args, note):
-            count += 1
-            if args.saves:
-                folder = folder or RunFolder(args)
-                folder.write(result)
-            if args.verbose:
-                notice(f"{result.path}: {result.verbose()}, {result.speed['inference']:.1f} ms")
-            yield result
+        with outputs:
+            for result in session.predict(items, args, note):
+                count += 1
+                going_on = outputs.take(result)
+                if args.verbose:
+                    notice(f"{result.label()}: {result.verbose()}, {result.speed['inference']:.1f} ms")
+                if not args.stream and result.frame and count == (1 if result.frame.live else MANY):
+                    notice("the result of every frame stays in memory: stream=True gives them one by one")
+                yield result
+                if not going_on:
+                    return
+            outputs.finish()
         if errors and not count:
             raise SourceError(
                 errors[0].source, f"{errors[0].problem}; none of the {len(errors)} pictures could be read"
             )
         if errors and on_error is None:
             notice(f"{len(errors)} of {len(errors) + count} pictures could not be read")
+
+    def _embedder(self, device: str | None) -> Embedder:
+        self._require_weights("An embedding")
+        from segkit.core.model.embedding import Embedder
+
+        name = device or self._device or "cpu"
+        with self._sessions.lock:
+            if name not in self._embedders:
+                self._embedders[name] = Embedder(self.network, name)
+            return self._embedders[name]
 
     def _session(self, args: PredictArguments) -> Session:
         from segkit.core.inference.session import Session
@@ -240,10 +308,7 @@ class YOLO:
                     f"'{path.name}' computes in {own}, fixed at its export; export it again for {args.precision}."
                 )
         options = backend.format.parse_load_options({name: value for name, value in asked.items() if value is not None})
-        key = (_stamp(path), options)
-        if key not in self._sessions:
-            self._sessions[key] = Session(backend, path, options)
-        return self._sessions[key]
+        return self._sessions.get((_stamp(path), options), lambda: Session(backend, path, options))
 
     # -- exporting ----------------------------------------------------------------------------------------------
 
@@ -252,9 +317,10 @@ class YOLO:
 
         Args:
             format: a name from `segkit.formats()`, e.g. "onnx".
-            output: file or folder to write to; default: beside the weights, under the format's usual name.
+            output: file or folder to write to; default: beside the weights (downloaded ones: in the working folder),
+                under the format's usual name.
             options: those of the format (`segkit formats NAME` lists them); for int8 also `data` (pictures: file,
-                folder, glob, list) and `fraction` of them; `isolate=False` converts in this process; `report` is
+                folder, glob, list, or a data set's .yaml) and `fraction` of them; `isolate=False` converts in this process; `report` is
                 called with a few words at each step.
 
         Raises:
@@ -280,7 +346,7 @@ class YOLO:
         metadata = self._metadata()
         size = options.get("imgsz")
         options["imgsz"] = rounded(metadata.imgsz if size is None else parse_imgsz(size), metadata.stride)
-        calibration = calibration_from(backend, options)
+        calibration = calibration_from(backend, options, report or (lambda text: None))
         seal = metadata.segkit or Seal()
         card = pipeline.ModelCard(
             metadata.names,
@@ -292,7 +358,7 @@ class YOLO:
         )
         links = pipeline.plan(registry, backend.format.name, options, card, calibration)
         name = backend.format.artefact_name(self.path.stem, links[-1].options)
-        target = target_for(Path() if is_architecture(self.path) else self.path.parent, name, output)
+        target = target_for(Path() if is_architecture(self.path) else home_of(self.path), name, output)
         if is_same_file(target, self.path):
             raise OutputError(target, "it is the model that is exported; choose another name")
         return pipeline.export(
@@ -311,20 +377,23 @@ class YOLO:
         """The file to run or to export, and its backend; a network in memory is written to a temporary file once."""
         if self._network is None or not self._in_memory:
             return self._backend, self.path
-        if self._written is None:
-            from segkit.core.model import save_network
+        with self._sessions.lock:
+            if self._written is None:
+                from segkit.core.model import save_network
 
-            folder = tempfile.mkdtemp(prefix="segkit-model-")
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            self._written = Path(folder) / f"{self.path.stem}.safetensors"
-            save_network(self._network, self._written)
-        return default_registry().recognise(self._written), self._written
+                folder = tempfile.mkdtemp(prefix="segkit-model-")
+                weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+                written = Path(folder) / f"{self.path.stem}.safetensors"
+                save_network(self._network, written)
+                self._written = written
+            return default_registry().recognise(self._written), self._written
 
     def _changed(self) -> None:
         """The network in memory is no longer the one on disk."""
         self._in_memory = True
         self._written = None
         self._sessions.clear()
+        self._embedders.clear()
 
     def _metadata(self) -> Metadata:
         backend, path = self._artefact()

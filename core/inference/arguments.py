@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -11,6 +12,23 @@ from pydantic import BeforeValidator, Field, model_validator
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.options import Device, ImgSize, Options, Precision, Switches, precision_aliases
 from segkit.core.errors import OptionError
+from segkit.core.images.size import STRIDE
+
+
+class MaskFiles(StrEnum):
+    """What `save_masks` writes."""
+
+    INSTANCES = "instances"
+    INDEX = "index"
+    COCO = "coco"
+
+
+def _mask_files(value: Any) -> Any:
+    """True and False as flags are written; the name of a kind as it is."""
+    text = str(value).lower()
+    if text in ("true", "false", "none", ""):
+        return MaskFiles.INSTANCES if text == "true" else None
+    return text
 
 
 def _class_list(value: Any) -> Any:
@@ -72,6 +90,11 @@ class PredictArguments(Options):
     save_txt: bool = Field(False, description="save one label file a picture: class and normalised polygon")
     save_conf: bool = Field(False, description="add the confidence to the rows of save_txt")
     save_crop: bool = Field(False, description="save a cut-out of every detection")
+    save_masks: Annotated[MaskFiles | None, BeforeValidator(_mask_files)] = Field(
+        None,
+        description="save masks: 'instances' (or True) one PNG an object, 'index' one PNG a picture whose pixels "
+        "number the objects, 'coco' one COCO file a run",
+    )
     show_labels: bool = Field(True, description="draw class names")
     show_conf: bool = Field(True, description="draw confidences")
     show_boxes: bool = Field(True, description="draw boxes")
@@ -79,7 +102,7 @@ class PredictArguments(Options):
     project: Folder = Field(None, description="folder for results (default: runs/segment)")
     name: str | None = Field(None, description="sub-folder for this run (default: predict, predict2, …)")
     exist_ok: bool = Field(False, description="write into the sub-folder even if it exists")
-    verbose: bool = Field(False, description="print a line for every picture (command line: on)")
+    verbose: bool = Field(False, description="print a line for every picture and frame (command line: pictures only)")
 
     @model_validator(mode="before")
     @classmethod
@@ -92,9 +115,13 @@ class PredictArguments(Options):
             raise OptionError("Option int8 belongs to export: an int8 artefact is predicted with as it is.")
         if self.save_conf and not self.save_txt:
             raise OptionError("Option save_conf=True adds to the rows of save_txt: give save_txt=True too.")
+        if self.tile and min(self.tile) < STRIDE:
+            raise OptionError.invalid("tile", ",".join(map(str, self.tile)), f"give sides of {STRIDE} pixels or more")
+        if self.tile is None and "overlap" in self.model_fields_set:
+            raise OptionError("Option overlap is of tiles: give tile too, e.g. tile=640.")
         return self
 
     @property
     def saves(self) -> bool:
         """Whether anything is to be written."""
-        return self.save or self.save_txt or self.save_crop
+        return self.save or self.save_frames or self.save_txt or self.save_crop or self.save_masks is not None

@@ -64,6 +64,10 @@ class Array(OnHost, np.ndarray[Any, np.dtype[Any]]):
         """The same memory as a plain numpy array."""
         return self.view(np.ndarray)
 
+    def astype(self, *args: Any, **kwargs: Any) -> np.ndarray[Any, np.dtype[Any]]:
+        """As numpy, and a plain array of it: who asks for this is done with tensors, and expects plain numbers."""
+        return super().astype(*args, **kwargs).view(np.ndarray)
+
     def detach(self) -> Self:
         """Itself: there is no gradient."""
         return self

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segkit.core.errors import OptionError
 from segkit.core.images import Picture, Size
 from segkit.core.images.items import Frame
-from segkit.core.inference import draw, saving
+from segkit.core.inference import coco, display, draw, interop, saving, tables
 from segkit.core.inference.arrays import OnHost
 from segkit.core.inference.colors import color_of
 from segkit.core.inference.fonts import preferred, readable
@@ -41,7 +41,12 @@ class Results(OnHost):
         speed: milliseconds of "preprocess", "inference" and "postprocess" for this picture, None where not measured.
         frame: where the picture stands in a video or stream, None for a picture of its own.
         save_dir: folder of the run that saved it, if any.
+        probs, keypoints, obb: what other tasks find; always None, for scripts that ask.
     """
+
+    probs: ClassVar[None] = None
+    keypoints: ClassVar[None] = None
+    obb: ClassVar[None] = None
 
     def __init__(
         self,
@@ -91,6 +96,12 @@ class Results(OnHost):
     def class_name(self, index: float) -> str:
         """The name of a class; "class 7" where the model has no name for it."""
         return self.names.get(int(index)) or f"class {int(index)}"
+
+    def label(self) -> str:
+        """The picture in a line of text: its path, and for a frame its number: "street.mp4 12/300"."""
+        if self.frame is None:
+            return self.path
+        return f"{self.path} {self.frame.number}" + (f"/{self.frame.count}" if self.frame.count else "")
 
     def verbose(self) -> str:
         """Counts by class, e.g. "4 persons, 1 bus"; "no detections" when there are none."""
@@ -183,6 +194,20 @@ class Results(OnHost):
         saving.write_picture(path, self.plot(**{**plot, "pil": False}))
         return str(path)
 
+    def show(self, **plot: Any) -> None:
+        """Show the picture that `plot(**plot)` gives: in the notebook, in the system's viewer, or in a window of
+        OpenCV, which waits for a key.
+
+        Raises:
+            OptionError: none of them is there.
+        """
+        screen = display.open_display(viewer_first=True)
+        try:
+            if screen.show(self.plot(**{**plot, "pil": False}), self.path):
+                screen.finish()
+        finally:
+            screen.close()
+
     def save_txt(self, txt_file: str | Path, save_conf: bool = False) -> str:
         """Write YOLO label rows: class and normalised outline, with `save_conf` the confidence last.
 
@@ -230,6 +255,56 @@ class Results(OnHost):
     def to_json(self, normalize: bool = False, decimals: int = 5) -> str:
         """`summary` as JSON text."""
         return json.dumps(self.summary(normalize, decimals), indent=2, ensure_ascii=False)
+
+    def to_df(self, normalize: bool = False, decimals: int = 5, library: str | None = None) -> Any:
+        """`summary` as a data frame of `library`, "pandas" or "polars"; default: pandas if it is there, else polars.
+
+        Columns: name, class, confidence, box, track_id if tracked, segments; box and segments hold dictionaries, in
+        polars structs.
+
+        Raises:
+            OptionError: another library.
+            MissingDependencyError: it is not installed, or neither is.
+        """
+        return tables.data_frame(self.summary(normalize, decimals), library, columns=self._columns())
+
+    def to_csv(self, normalize: bool = False, decimals: int = 5) -> str:
+        """`summary` as CSV text: name, class, confidence, x1, y1, x2, y2, track_id if tracked, segments as "x y x y …".
+
+        It needs no other package.
+        """
+        return tables.csv_text(self.summary(normalize, decimals), columns=self._columns())
+
+    def _columns(self) -> list[str]:
+        tracked = ["track_id"] if self.boxes.is_track else []
+        return [*tables.COLUMNS, *tracked, *(["segments"] if self.masks is not None or not len(self) else [])]
+
+    def to_coco(
+        self,
+        image_id: int | str | None = None,
+        category_ids: Mapping[int, int] | None = None,
+        segmentation: coco.Segmentation = "rle",
+    ) -> list[dict[str, Any]]:
+        """A COCO annotation an object: image_id, category_id, bbox [x, y, w, h], score, area, segmentation.
+
+        Args:
+            image_id: default: the number that the file's name is, else the name.
+            category_ids: class index → category; default: the class index.
+            segmentation: "rle" (exact, compressed) or "polygon" (outlines of the parts, without holes).
+
+        Raises:
+            OptionError: another kind of segmentation, or a class without a category.
+        """
+        return coco.annotate(self, image_id, category_ids, segmentation)
+
+    def to_supervision(self, compact: bool = False) -> Any:
+        """`supervision.Detections` with boxes, confidences, class ids, data["class_name"], and masks in the size of
+        the picture: (N, H, W) bool, or with `compact` supervision's CompactMask, which is as small as ours.
+
+        Raises:
+            MissingDependencyError: supervision is not installed, or too old for `compact`.
+        """
+        return interop.to_supervision(self, compact=compact)
 
     def tojson(self, normalize: bool = False, decimals: int = 5) -> str:
         """The older name of `to_json`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from segkit.core.errors import OutputError
 from segkit.core.files import atomic_write
@@ -18,8 +19,8 @@ _GREY_ONLY = (".pbm", ".pgm")
 """Formats that OpenCV knows and that hold no colours."""
 
 
-def write_picture(path: Path, picture: Picture) -> None:
-    """Write (H, W, 3) BGR uint8 in the format that the suffix names.
+def write_picture(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    """Write (H, W, 3) BGR, or grey (H, W) to a .png, in the format that the suffix names.
 
     Raises:
         OutputError: a suffix without an encoder, a picture the format cannot hold, or a place that cannot be written.
@@ -81,7 +82,7 @@ def write_crops(folder: Path, file_name: Path, picture: Picture, boxes: Boxes, c
         right, bottom = min(int(np.ceil(x2)), width), min(int(np.ceil(y2)), height)
         if right <= left or bottom <= top:
             continue
-        path = _free(folder / _folder_name(name) / file_name.name)
+        path = _free(folder / file_name_of(name) / file_name.name)
         write_picture(path, np.ascontiguousarray(picture[top:bottom, left:right]))
         written.append(path)
     return written
@@ -94,6 +95,6 @@ def _free(path: Path) -> Path:
     return free
 
 
-def _folder_name(name: str) -> str:
-    """A class name as a folder's name on any system: no separators, no leading or trailing dots."""
+def file_name_of(name: str) -> str:
+    """A class or source as the name of a file or folder on any system: no separators, no dots at the ends."""
     return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).strip(". ")[:100] or "_"
