@@ -12,11 +12,14 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
+import typer.main
 
-from segkit.cli.argv import joined, normalise, split, switched_on
+from segkit.cli.argv import PASSED_ON, joined, normalise, split, switched_on
 from segkit.cli.command import Command
+from segkit.cli.completion import complete, use_own_script
 from segkit.cli.output import Output, prepare_streams
 from segkit.core.errors import OutputError, SegkitError
 
@@ -24,7 +27,10 @@ SUMMARIES = {
     "predict": "Find and outline objects in pictures.",
     "export": "Convert a model to another format.",
     "formats": "Show what every format can do and needs, and its options.",
-    "info": "Show layers and sizes of a model, or what a file says about itself.",
+    "info": "Show layers, parameters and GFLOPs of a model.",
+    "inspect": "Show what any file says about itself: format, tensors, writer, metadata.",
+    "compare": "Compare what models see in the same pictures, object by object.",
+    "doctor": "Check this installation: versions, devices, what can run and why not.",
     "version": "Show the versions of segkit and of the runtimes it can use.",
 }
 """Every command; each is a module of this package with a function `command(words)`."""
@@ -35,11 +41,15 @@ EPILOG = """[bold]Examples[/bold]
   segkit predict model=yolov8n-seg.pt source=bus.jpg
   segkit predict yolov8n-seg.onnx pictures/ --conf 0.5 --save-txt
   segkit export yolov8n-seg.pt --format onnx --half
-  segkit formats onnx
+  segkit compare yolov8n-seg.pt yolov8n-seg.onnx source=bus.jpg
+  segkit doctor
 
 Write options as name=value or as --name value. [bold]segkit COMMAND --help[/bold] lists those of a command."""
 
 PROGRAM = "segkit"
+HELP_NAMES = ["-h", "--help"]
+COMPLETING = f"_{PROGRAM.upper()}_COMPLETE"
+"""Variable by which a shell's script asks for completions; typer's convention."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -77,7 +87,7 @@ def application(command: Command | None = None) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": HELP_NAMES},
     )
     for name, summary in SUMMARIES.items():
         if command and command.name == name:
@@ -85,6 +95,17 @@ def application(command: Command | None = None) -> typer.Typer:
         else:
             app.command(name, help=summary)(_not_loaded)
     return app
+
+
+def parser(app: typer.Typer) -> Any:
+    """What typer makes of the application. It writes `<bool>` behind flags of its own; ours have nothing there."""
+    made: Any = typer.main.get_command(app)
+    for each in (made, *getattr(made, "commands", {}).values()):
+        context = typer.Context(each, help_option_names=HELP_NAMES)
+        for parameter in (*each.params, each.get_help_option(context)):
+            if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+                parameter.metavar = ""
+    return made
 
 
 def _not_loaded() -> None:
@@ -99,26 +120,17 @@ def load(name: str, words: Sequence[str] = ()) -> Command:
 
 
 def _dispatch(argv: Sequence[str], output: Output) -> int:
-    if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:
-        return _complete()
+    if COMPLETING in os.environ:
+        return complete(list(SUMMARIES), load, COMPLETING)
+    if set(PASSED_ON) & {word.partition("=")[0] for word in argv}:
+        use_own_script()
     name, words = split(joined(argv), list(SUMMARIES))
     command = load(name, words) if name else None
     canonical = normalise(words, command.grammar()) if command else words
-    values = application(command)(canonical, prog_name=PROGRAM, standalone_mode=False)
+    values = parser(application(command))(canonical, prog_name=PROGRAM, standalone_mode=False)
     if command and isinstance(values, dict):
-        command.run(values, output)
-        return 0
+        return command.run(values, output) or 0
     return values if isinstance(values, int) else 0
-
-
-def _complete() -> int:
-    """Shell completion: typer reads the half-written line from the environment, so every command is needed in full."""
-    app = application()
-    app.registered_commands.clear()
-    for name, summary in SUMMARIES.items():
-        load(name, ["--help"]).add_to(app, summary)
-    app(prog_name=PROGRAM)
-    return 0
 
 
 def _unexpected(error: Exception, output: Output) -> int:

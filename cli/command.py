@@ -29,7 +29,8 @@ _TYPES = {Kind.FLAG: bool | None, Kind.VALUE: str | None, Kind.LIST: list[str] |
 class Option:
     """An option as the help shows it. Values stay text: the sdk's models check them, in one place for every caller.
 
-    `hidden` ones are understood, so that they can be answered with a reason, but not offered.
+    `choices` are values that a shell may offer, where the type does not name them. `hidden` options are understood, so
+    that they can be answered with a reason, but not offered.
     """
 
     name: str
@@ -39,14 +40,22 @@ class Option:
     default: str = ""
     panel: str = "Options"
     hidden: bool = False
+    choices: tuple[str, ...] = ()
+
+    def values(self) -> tuple[str, ...]:
+        """Values that can be named: the choices, or those that a flag or a type such as "fp32|fp16" has."""
+        if self.kind is Kind.FLAG:
+            return ("True", "False")
+        return self.choices or (tuple(self.type.split("|")) if "|" in self.type else ())
 
 
 @dataclass(frozen=True)
 class Argument:
-    """A value given by place or by name."""
+    """A value given by place or by name; `choices` are what a shell may offer, where it is not a file."""
 
     rule: Positional
     help: str
+    choices: tuple[str, ...] = ()
 
 
 def from_rows(rows: Iterable[OptionRow], panel: str = "Options") -> tuple[Option, ...]:
@@ -68,11 +77,14 @@ COMMON = (
 
 @dataclass(frozen=True)
 class Command:
-    """A command: what it takes and does. `where` names it in errors; `details` and `epilog` are for the help."""
+    """A command: what it takes and does. `where` names it in errors; `details` and `epilog` are for the help.
+
+    `run` gives an exit code where it is not 0.
+    """
 
     name: str
     where: str
-    run: Callable[[Values, Output], None]
+    run: Callable[[Values, Output], int | None]
     arguments: tuple[Argument, ...] = ()
     options: tuple[Option, ...] = ()
     details: str = ""
@@ -84,6 +96,11 @@ class Command:
         arguments = tuple(argument.rule for argument in self.arguments)
         advertised = (*(rule.name for rule in arguments), *(option.name for option in options if not option.hidden))
         return Grammar(self.name, self.where, arguments, {option.name: option.kind for option in options}, advertised)
+
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """Option or argument → values that a shell may offer for it."""
+        named = {argument.rule.name: argument.choices for argument in self.arguments}
+        return named | {option.name: option.values() for option in (*self.options, *COMMON)}
 
     def add_to(self, app: typer.Typer, summary: str) -> None:
         """Register it; its help begins with `summary`.

@@ -27,7 +27,10 @@ COLUMNS = ("export", "predict", "half", "int8", "dynamic", "nms")
 
 def command(words: Sequence[str]) -> Command:
     """The command."""
-    name = Argument(Positional("name", required=False), "show this format alone, with its options")
+    from segkit import formats
+
+    names = tuple(info.name for info in formats())
+    name = Argument(Positional("name", required=False), "show this format alone, with its options", names)
     return Command("formats", "formats", run, (name,), epilog=EPILOG)
 
 

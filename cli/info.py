@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from segkit.core.model import ModelSummary
 
 DETAILS = (
-    "Weights and architectures are listed layer by layer, with parameters and GFLOPs; an artefact shows its metadata."
+    "Weights and architectures are listed layer by layer, with parameters and GFLOPs; an artefact, which has no layers "
+    "any more, shows its metadata. (segkit inspect shows what any file holds: tensors, precision, writer.)"
 )
 
 EPILOG = """[bold]Examples[/bold]

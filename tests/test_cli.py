@@ -20,7 +20,7 @@ from segkit.core.backend.registry import default_registry
 from segkit.core.inference.arguments import PredictArguments
 
 FAKES = Path(__file__).parent / "fakes"
-COMMANDS = ("predict", "export", "formats", "info", "version")
+COMMANDS = ("predict", "export", "formats", "info", "inspect", "compare", "doctor", "version")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS: Mapping[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
 
 LEAVES = {f"segkit.core.{leaf}" for leaf in ("errors", "files", "http", "lazy", "notices")}
-ENGINE = {f"segkit.core.{part}" for part in ("backend", "graph", "hub", "images", "inference", "model")} | LEAVES
+ENGINE = {f"segkit.core.{part}" for part in ("backend", "data", "graph", "hub", "images", "inference", "model")} | LEAVES
 
 ALLOWED: Mapping[str, set[str]] = {
     "segkit.core": set(),
@@ -24,6 +24,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "segkit.core.http": {"segkit.core.errors"},
     "segkit.core.lazy": set(),
     "segkit.core.notices": set(),
+    "segkit.core.data": {"segkit.core.images"} | LEAVES,
     "segkit.core.hub": LEAVES,
     "segkit.core.images": LEAVES,
     "segkit.core.backend": {"segkit.core.images"} | LEAVES,
@@ -47,6 +48,7 @@ ALLOWED: Mapping[str, set[str]] = {
 """Layer → other layers, or single modules of them, that it may import. Its own modules are always allowed."""
 
 PACKAGES: Mapping[str, set[str]] = {
+    "segkit.core.data": {"numpy", "pydantic", "yaml"},
     "segkit.core.hub": {"filelock", "platformdirs", "yaml"},
     "segkit.core.images": {"PIL", "cv2", "mss", "numpy"},
     "segkit.core.notices": {"rich"},
@@ -61,7 +63,7 @@ PACKAGES: Mapping[str, set[str]] = {
 }
 """Layer → packages of others that it may import at all. Not listed: none; below a plugin's declaration: any."""
 
-ENGINE_MODULES = {"exporter", "lowering", "predictor"}
+ENGINE_MODULES = {"exporter", "inspection", "lowering", "predictor", "running"}
 """Modules of a plugin that may use our model and its captured graph."""
 
 FORMAT_NAMES = {"coreml", "edgetpu", "engine", "ncnn", "onnx", "openvino", "paddle", "pytorch", "saved_model"}

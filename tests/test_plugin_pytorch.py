@@ -16,8 +16,8 @@ from segkit.core.backend.registry import default_registry
 from segkit.core.errors import ModelFileError, OptionError, RuntimeFailure, UnsupportedError
 from segkit.core.images import ImageBatch
 from segkit.core.model import SegmentationNetwork, load_config, save_network
+from segkit.core.model.devices import available, resolve
 from segkit.plugins.pytorch import PyTorchBackend, PyTorchLoadOptions
-from segkit.plugins.pytorch.devices import available, resolve
 
 BACKEND = PyTorchBackend()
 OUTPUTS = ("boxes", "scores", "coefficients", "prototypes")

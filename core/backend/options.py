@@ -265,10 +265,18 @@ def describe(model: type[Options]) -> list[OptionRow]:
         default = field.get_default(call_default_factory=True)
         if isinstance(default, StrEnum):
             default = default.value
-        rows.append(OptionRow(name, type_name(field.annotation), _as_typed(default), field.description or ""))
+        rows.append(OptionRow(name, _choices(field), _as_typed(default), field.description or ""))
     accepted = accepted_names(model)
     short = [(name, precision) for name, precision in SHORT.items() if name in accepted]
     return rows + [OptionRow(name, "bool", "False", f"short for precision={precision}") for name, precision in short]
+
+
+def _choices(field: FieldInfo) -> str:
+    """The type of an option; of a precision only what it can be switched to."""
+    switched = {value for mark in field.metadata if isinstance(mark, Switches) for value in mark.values}
+    if switched and isinstance(field.default, StrEnum):
+        return "|".join(member for member in type(field.default) if member in switched or member is field.default)
+    return type_name(field.annotation)
 
 
 def type_name(annotation: Any) -> str:

@@ -100,9 +100,10 @@ class Segment(nn.Module):
 
 def _level(rows: int, columns: int, stride: int, like: Tensor, unit: bool) -> tuple[Tensor, Tensor]:
     """Centres (2, rows · columns) and sides (1 or 4, rows · columns) of one level's cells."""
-    x = torch.arange(columns, dtype=like.dtype, device=like.device) + 0.5
-    y = torch.arange(rows, dtype=like.dtype, device=like.device) + 0.5
-    one = torch.ones(rows * columns, dtype=like.dtype, device=like.device)
+    # By what `like` is, not by naming its device: a trace would keep the name.
+    x = torch.arange(columns).type_as(like) + 0.5
+    y = torch.arange(rows).type_as(like) + 0.5
+    one = like.new_ones(rows * columns)
     if unit:
         x, y = x / columns, y / rows
         across, down = one / columns, one / rows

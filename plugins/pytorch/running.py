@@ -13,6 +13,7 @@ from torch import Tensor
 from segkit.core.backend import Anchors, Precision, Predictor
 from segkit.core.errors import OptionError, RuntimeFailure
 from segkit.core.images import ImageBatch
+from segkit.core.model.devices import exact
 from segkit.plugins.pytorch import PyTorchLoadOptions
 
 
@@ -65,20 +66,9 @@ class NetworkPredictor(Predictor):
     def _compute(self, pictures: Any) -> Anchors:
         if not pictures.flags.writeable:  # torch warns about arrays that it could write to and must not
             pictures = pictures.copy()
-        with _failures(), torch.inference_mode(), _exact(self._device, self._type):
+        with _failures(), torch.inference_mode(), exact(self._device, self._type):
             images = torch.from_numpy(pictures).to(self._device, self._type, memory_format=torch.channels_last)
             return Anchors(*(output.cpu().numpy() for output in self._network.decode(images)))
-
-
-@contextlib.contextmanager
-def _exact(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """On a CUDA device float32 means float32: torch's default there rounds to 10 bits of mantissa (TF32)."""
-    if device.type != "cuda" or dtype is not torch.float32:
-        yield
-        return
-    now = torch.backends.cudnn
-    with now.flags(enabled=True, benchmark=now.benchmark, deterministic=now.deterministic, allow_tf32=False):
-        yield
 
 
 @contextlib.contextmanager

@@ -1,6 +1,9 @@
-"""Devices as users name them, checked against what this machine has."""
+"""Devices as users name them, checked against what this machine has; and what float32 means on them."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 
@@ -29,3 +32,14 @@ def available() -> list[str]:
     if torch.backends.mps.is_available():
         found.append("mps")
     return found
+
+
+@contextlib.contextmanager
+def exact(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """On a CUDA device float32 means float32: torch's default there rounds to 10 bits of mantissa (TF32)."""
+    if device.type != "cuda" or dtype is not torch.float32:
+        yield
+        return
+    now = torch.backends.cudnn
+    with now.flags(enabled=True, benchmark=now.benchmark, deterministic=now.deterministic, allow_tf32=False):
+        yield
