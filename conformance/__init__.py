@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "BackendSuite"]
 
-VERSION = "1.0"
+VERSION = "1.1"
 """Of the suite: new mandatory cases raise the second number, a changed meaning of an old case the first."""
 
 

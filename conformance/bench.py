@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -15,15 +15,17 @@ from segkit.core.backend.options import Options
 from segkit.core.backend.pipeline import ExportResult, ModelCard, export, plan
 from segkit.core.backend.registry import Registry
 from segkit.core.backend.returned import metadata_of
-from segkit.core.images import ImageBatch
+from segkit.core.images import ImageBatch, Picture, Size
 
 
 class Bench:
     """Exports `weights` to a format on demand and knows what PyTorch makes of the same pictures."""
 
-    def __init__(self, registry: Registry, name: str, weights: Path, folder: Path) -> None:
-        """`folder` takes the artefacts."""
-        self.registry, self.weights, self.folder = registry, weights.resolve(), folder
+    def __init__(
+        self, registry: Registry, name: str, weights: Path, folder: Path, seen: Sequence[Picture] = ()
+    ) -> None:
+        """`folder` takes the artefacts; int8 is calibrated with the pictures `seen`, or with some made from a seed."""
+        self.registry, self.weights, self.folder, self.seen = registry, weights.resolve(), folder, seen
         self.backend: Backend = registry.get(name)
         self._made: dict[str, ExportResult] = {}
 
@@ -47,7 +49,7 @@ class Bench:
             card = ModelCard(self.network.names, coefficients=config.head.masks, strides=tuple(config.strides))
             size = options.get("imgsz", (640, 640))
             batch = options.get("batch", 1)
-            calibration = PictureCalibration(reference.pictures(max(8, batch), size, seed=2).u8_nhwc, batch)
+            calibration = self._calibration(size, batch)
             links = plan(self.registry, fmt.name, options, card, calibration)
             target = self.folder / str(len(self._made)) / fmt.artefact_name("model", links[-1].options)
             target.parent.mkdir()
@@ -55,6 +57,11 @@ class Bench:
                 made = export(self.registry, links, self.weights, target, calibration=calibration, isolate=False)
             self._made[key] = made
         return self._made[key]
+
+    def _calibration(self, size: Size, batch: int) -> PictureCalibration:
+        if self.seen:
+            return PictureCalibration.of_pictures(self.seen, size, batch)
+        return PictureCalibration(reference.pictures(max(8, batch), size, seed=2).u8_nhwc, batch)
 
     def load(self, made: ExportResult, *features: Feature) -> Predictor:
         """A predictor with these features switched on, as far as that is done when a file is loaded."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -67,7 +67,8 @@ class ComparisonRun:
             opened = open_models([Path(model) for model in models], loading, args, stack)
             self.comparisons = [Comparison(opened[0], other, own) for other in opened[1:]]
             self._folder = PanelFolder(args, self.comparisons) if save else None
-            self._pictures = compare_pictures(self.comparisons, items, self._note)
+            pictures = stack.enter_context(closing(iter(items)))
+            self._pictures = compare_pictures(self.comparisons, pictures, self._note)
             self._stack = stack.pop_all()
 
     def __iter__(self) -> Iterator[Compared]:
@@ -105,7 +106,7 @@ class ComparisonRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Free the models."""
+        """Free the models and the source."""
         self._stack.close()
 
     def _note(self, error: SourceError) -> None:

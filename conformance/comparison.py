@@ -21,7 +21,7 @@ from segkit.core.backend import Metadata, Precision
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import OptionError, SourceError
 from segkit.core.images import ImageBatch, Picture
-from segkit.core.images.items import Item
+from segkit.core.images.items import Item, label_of
 from segkit.core.inference.arguments import PredictArguments
 from segkit.core.inference.selection import within
 from segkit.core.inference.session import Session
@@ -220,13 +220,14 @@ def compare_pictures(
             Seen.of(raw, 0, batch.geometry[0], model.args)
             for raw, batch, model in zip(raws, batches, models, strict=True)
         )
+        label = label_of(item.path, item.frame)
         matchings = tuple(match(seen[0], other, models[0].args.conf) for other in seen[1:])
         for comparison, raw, batch, matching in zip(comparisons, raws[1:], batches[1:], matchings, strict=True):
             if batch is batches[0]:
-                comparison.raw.add(item.path, raw, raws[0])
+                comparison.raw.add(label, raw, raws[0])
             else:
                 comparison.raw.skipped = "the models take inputs of different sizes"
-            comparison.add(item.path, matching)
+            comparison.add(label, matching)
         yield Compared(item, seen, matchings)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from segkit.conformance.comparison import Compared, Comparison, Limits
 from segkit.conformance.instances import Seen
+from segkit.core.files import file_name_of
 from segkit.core.images import Picture
 from segkit.core.inference import draw
 from segkit.core.inference.arguments import PredictArguments
@@ -126,7 +127,9 @@ class PanelFolder:
             OutputError: the folder cannot be made, or the disk is full.
         """
         self.path = self.path or new_folder(self._args, mode="compare")
-        stem = self._stems.of_picture(compared.item.path)
+        path, frame = Path(compared.item.path), compared.item.frame
+        name = path.name if frame is None else f"{file_name_of(path.stem)}_{frame.number}.jpg"
+        stem = self._stems.of_picture(name)
         target = self.path / f"{stem}.jpg"
         write_picture(target, side_by_side(compared, self._titles, self._limits, self._names))
         return target

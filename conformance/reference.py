@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core.backend import Anchors
-from segkit.core.images import ImageBatch, Size
+from segkit.core.images import ImageBatch, Picture, Size
 
 if TYPE_CHECKING:
     from segkit.core.model import SegmentationNetwork
@@ -31,6 +31,15 @@ def picture(size: Size, seed: int) -> NDArray[np.uint8]:
 def pictures(count: int, size: Size, seed: int = 0) -> ImageBatch:
     """`count` different pictures as network input."""
     return ImageBatch.from_u8(np.stack([picture(size, 100 * seed + number) for number in range(count)]))
+
+
+def views(whole: Picture) -> list[Picture]:
+    """Eight other pictures of what one picture shows: three quarters of it from each corner, also mirrored."""
+    height, width = whole.shape[:2]
+    tall, wide = height * 3 // 4, width * 3 // 4
+    corners = [(top, left) for top in (0, height - tall) for left in (0, width - wide)]
+    cut = [whole[top : top + tall, left : left + wide] for top, left in corners]
+    return [*cut, *(np.ascontiguousarray(part[:, ::-1]) for part in cut)]
 
 
 def seeded_weights(path: Path) -> Path:

@@ -29,12 +29,15 @@ from segkit.conformance import reference
 from segkit.conformance.bench import Bench, anchors
 from segkit.conformance.compare import OUTPUTS, check
 from segkit.conformance.damage import DAMAGES, damaged_copies, try_to_load
-from segkit.conformance.tolerance import TOLERANCES
-from segkit.core.backend import Anchors, Concurrency, Feature, Gap, Precision
+from segkit.conformance.selected import check_objects, check_selected
+from segkit.conformance.tolerance import OBJECTS, TOLERANCES
+from segkit.core.backend import Anchors, Concurrency, Feature, Gap, Precision, Selected
 from segkit.core.backend.options import BY_PRECISION, describe
 from segkit.core.backend.registry import Registry, default_registry
 from segkit.core.errors import UnsupportedError
 from segkit.core.images import ImageBatch, Size
+from segkit.core.images.reading import read_picture
+from segkit.core.inference.decode import select
 
 SIZE = (96, 96)
 
@@ -207,21 +210,50 @@ class BackendSuite:
                     # Reports (junit, plugins) show the figures of tests that pass, too.
                     request.node.user_properties.append((f"{count}x{size[0]}x{size[1]} {item.output}", str(item)))
 
-    @pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16, Precision.INT8], ids=str)
+    @pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16], ids=str)
     def test_raw_outputs_of_trained_weights(
         self, registry: Registry, trained: tuple[Path, Path], tmp_path: Path, precision: Precision
     ) -> None:
         """The same on trained weights and a real picture."""
-        import cv2
-
         bench = Bench(registry, self.format, trained[0], tmp_path)
         features = [BY_PRECISION[precision]] if precision in BY_PRECISION else []
         _need(bench, *features)
         made = bench.export(imgsz=(320, 320), **bench.switches(*features))
-        batch = ImageBatch([np.asarray(cv2.imread(str(trained[1])), np.uint8)], (320, 320))
+        batch = ImageBatch([read_picture(trained[1])], (320, 320))
         with bench.load(made, *features) as predictor:
             raw = anchors(predictor.run(batch))
         check(raw, bench.expected(batch), TOLERANCES[precision], f"{self.format} [{precision}] on {trained[1].name}")
+
+    def test_int8_keeps_the_objects(
+        self, registry: Registry, trained: tuple[Path, Path], tmp_path: Path, request: pytest.FixtureRequest
+    ) -> None:
+        """On trained weights eight bits move single numbers far and objects little: those are compared."""
+        picture = read_picture(trained[1])
+        bench = Bench(registry, self.format, trained[0], tmp_path, reference.views(picture))
+        _need(bench, Feature.INT8)
+        made = bench.export(imgsz=(640, 640), **bench.switches(Feature.INT8))
+        batch = ImageBatch([picture], (640, 640))
+        with bench.load(made, Feature.INT8) as predictor:
+            raw = anchors(predictor.run(batch))
+        for item in check_objects(raw, bench.expected(batch), batch, OBJECTS, f"{self.format} [int8]"):
+            request.node.user_properties.append((f"object {item.reference}", str(item)))
+
+    @pytest.mark.parametrize("conf", [0.25, 0.6])
+    def test_selection_inside_is_that_outside(self, bench: Bench, conf: float) -> None:
+        """A file that selects detections gives those that are selected from a plain file, by the limits it names."""
+        _need(bench, Feature.NMS)
+        batch = reference.pictures(2, SIZE, seed=3)
+        options = {"imgsz": SIZE, "batch": 2}
+        plain = bench.export(**options)
+        selecting = bench.export(**options, conf=conf, **bench.switches(Feature.NMS))
+        limits = selecting.metadata.selection
+        assert limits is not None, "a file with nms names its limits in its metadata"
+        assert limits.conf == conf
+        with bench.load(plain) as one, bench.load(selecting, Feature.NMS) as other:
+            raw, selected = anchors(one.run(batch)), other.run(batch)
+        assert isinstance(selected, Selected), f"a file with nms gave {type(selected).__name__}, not Selected"
+        wanted = select(raw, conf=limits.conf, iou=limits.iou, max_det=limits.max_det, agnostic=limits.agnostic)
+        check_selected(selected, wanted, TOLERANCES[Precision.FP32], f"{self.format} [nms]")
 
     # -- behaviour -----------------------------------------------------------------------------------------------------
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segkit.core.backend.base import Backend, Calibration
 from segkit.core.backend.capability import FULL, Feature
 from segkit.core.errors import OptionError
 
+if TYPE_CHECKING:
+    from segkit.core.images import Picture
+    from segkit.core.images.sources import Sources
 
-def calibration_from(backend: Backend, options: dict[str, Any]) -> Calibration | None:
+ENOUGH = 256
+"""Pictures that are used unless `fraction` says otherwise: more change the ranges little, and cost time and space."""
+
+PREFERRED = ("val", "train", "test")
+"""Split of a data set that is used: the first that it has."""
+
+_EVERY = 32
+
+Report = Callable[[str], None]
+
+
+def calibration_from(
+    backend: Backend, options: dict[str, Any], report: Report = lambda text: None
+) -> Calibration | None:
     """Take `data` and `fraction` out of the options and read the pictures, where int8 is asked for.
+
+    Without a fraction `ENOUGH` pictures at most are read; where there are more, they are spread over the whole.
 
     Raises:
         OptionError: they are given without int8, or the fraction is none.
@@ -25,22 +44,49 @@ def calibration_from(backend: Backend, options: dict[str, Any]) -> Calibration |
         raise OptionError("Options data and fraction give pictures to calibrate int8 with: they need int8=True.")
     if data is None:
         raise OptionError("Option fraction is a share of data: give data=FOLDER too.")
-    share = _share(fraction)
+    share = None if fraction is None else _share(fraction)
 
     from segkit.core.backend.calibration import PictureCalibration
-    from segkit.core.images.sources import open_sources
+    from segkit.core.images.kinds import expand
+    from segkit.core.images.sources import Sources
 
-    items = open_sources(data)
-    count = items.known_length
-    wanted = islice(items, None if count is None else max(round(count * share), 1))
-    return PictureCalibration.of_pictures(
-        (item.picture for item in wanted if item.picture is not None), parsed.imgsz, parsed.batch
-    )
+    entries = expand(_pictures(data))
+    count = Sources(entries).known_length
+    if count is None and share is not None:
+        raise OptionError("Option fraction is a share of data whose length is known: a live source has none.")
+    wanted = ENOUGH if count is None else min(count, ENOUGH) if share is None else max(round(count * share), 1)
+    spread = [entries[place * len(entries) // wanted] for place in range(min(wanted, len(entries)))]
+    chosen = spread if wanted < len(entries) else entries
+    return PictureCalibration.of_pictures(_read(Sources(chosen), wanted, report), parsed.imgsz, parsed.batch)
+
+
+def _pictures(data: object) -> object:
+    """A source: that of a data set's description, or what was given."""
+    from segkit.core.data.description import is_description, read_description
+
+    if not is_description(data):
+        return data
+    description = read_description(str(data))
+    return description.sources(next(split for split in PREFERRED if split in description.splits))
+
+
+def _read(sources: Sources, wanted: int, report: Report) -> Iterator[Picture]:
+    """The pictures that can be read; the others are counted."""
+    unread = 0
+    for number, item in enumerate(islice(sources, wanted)):
+        if number % _EVERY == 0:
+            report(f"reading calibration pictures: {number + 1} of {wanted}")
+        if item.picture is None:
+            unread += 1
+        else:
+            yield item.picture
+    if unread:
+        report(f"{unread} of {wanted} calibration pictures cannot be read and are left out")
 
 
 def _share(fraction: object) -> float:
     try:
-        share = 1.0 if fraction is None else float(str(fraction))
+        share = float(str(fraction))
     except ValueError:
         share = 0.0
     if not 0 < share <= 1:

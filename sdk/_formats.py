@@ -11,8 +11,8 @@ from segkit.core.backend.registry import Entry, default_registry
 from segkit.core.errors import MissingDependencyError
 
 CALIBRATION = (
-    OptionRow("data", "str", "", "pictures to calibrate int8 with: a file, a folder or a pattern"),
-    OptionRow("fraction", "float", "1.0", "share of these pictures to use, above 0 and up to 1"),
+    OptionRow("data", "str", "", "pictures to calibrate int8 with: a folder, a pattern, a list, a data set's .yaml"),
+    OptionRow("fraction", "float", "", "share of them to use, above 0 and up to 1 (default: 256 pictures at most)"),
 )
 """Options that `YOLO.export` adds for formats that have int8."""
 

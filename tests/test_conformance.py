@@ -17,8 +17,9 @@ from segkit.conformance import BackendSuite, reference
 from segkit.conformance.bench import Bench, nothing_left_in
 from segkit.conformance.compare import check, compare
 from segkit.conformance.damage import DAMAGES, damaged_copies, try_to_load
+from segkit.conformance.selected import check_objects, check_selected
 from segkit.conformance.suite import CASES
-from segkit.conformance.tolerance import TOLERANCES
+from segkit.conformance.tolerance import OBJECTS, TOLERANCES
 from segkit.core.backend import (
     FULL,
     Anchors,
@@ -32,10 +33,12 @@ from segkit.core.backend import (
     Metadata,
     Precision,
     Predictor,
+    Selected,
     Support,
     Switches,
 )
 from segkit.core.backend.registry import Registry
+from segkit.core.inference.decode import select
 
 GAP = Gap(GapKind.NOT_IMPLEMENTED, "this one is for tests")
 FP32 = TOLERANCES[Precision.FP32]
@@ -84,6 +87,103 @@ def test_nan_is_never_within_a_tolerance():
 def test_another_shape_or_dtype_is_an_error_of_its_own(scores, words):
     with pytest.raises(AssertionError, match=f"scores: {words}"):
         compare(replace(arrays(0), scores=scores), arrays(0))
+
+
+# -- objects
+
+
+def two_objects() -> Anchors:
+    """A person at the left and a bicycle at the right of an input of 64 x 64."""
+    boxes = np.array([[[16, 48], [32, 32], [24, 24], [40, 40]]], np.float32)
+    scores = np.array([[[0.9, 0], [0, 0.6]]], np.float32)
+    coefficients, prototypes = np.zeros((1, 32, 2), np.float32), np.zeros((1, 32, 16, 16), np.float32)
+    coefficients[0, 0] = prototypes[0, 0] = 1
+    return Anchors(boxes, scores, coefficients, prototypes)
+
+
+INPUT = reference.pictures(1, (64, 64))
+
+
+def test_objects_that_are_found_again_are_told_with_their_figures():
+    raw = two_objects()
+    pairs = check_objects(replace(raw, scores=raw.scores * np.float32(0.95)), raw, INPUT, OBJECTS, "mine")
+    assert [pair.reference for pair in pairs] == [0, 1]
+    assert [pair.mask_iou for pair in pairs] == [1, 1]
+    assert pairs[0].score == pytest.approx(-0.045, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda raw: replace(raw, scores=raw.scores * np.float32(0.3)), "score 0.900: not found"),
+        (lambda raw: replace(raw, scores=raw.scores[:, ::-1].copy()), "class 1, score 0.600: not found"),
+        (lambda raw: replace(raw, scores=raw.scores * np.float32(0.85)), "! Pair"),
+        (lambda raw: replace(raw, boxes=raw.boxes + np.float32(4)), "! Pair"),
+        (lambda raw: replace(raw, prototypes=raw.prototypes * (np.arange(16) % 2 * 2 - 1).astype(np.float32)), "Pair"),
+        (lambda raw: replace(raw, prototypes=-raw.prototypes), "not found"),
+    ],
+    ids=["lost", "other class", "score", "box", "mask", "no mask"],
+)
+def test_objects_that_are_lost_or_change_too_much_are_found(change, words):
+    raw = two_objects()
+    with pytest.raises(AssertionError, match=re.escape(words)):
+        check_objects(change(raw), raw, INPUT, OBJECTS, "mine")
+
+
+def test_one_scale_for_all_outputs_is_found():
+    """The usual way to lose all objects: boxes in pixels and scores in one tensor share the steps of eight bits."""
+    raw = two_objects()
+    rounded = replace(raw, scores=(np.rint(raw.scores / 2.5) * 2.5).astype(np.float32))
+    with pytest.raises(AssertionError, match="not found"):
+        check_objects(rounded, raw, INPUT, OBJECTS, "mine")
+
+
+def test_a_reference_without_objects_compares_nothing():
+    raw = replace(two_objects(), scores=np.zeros((1, 2, 2), np.float32))
+    with pytest.raises(AssertionError, match="sees no object"):
+        check_objects(raw, raw, INPUT, OBJECTS, "mine")
+
+
+@pytest.mark.parametrize("output", ["boxes", "scores", "coefficients", "prototypes"])
+@pytest.mark.parametrize("left", ["nothing", "the mean"])
+def test_a_tensor_that_is_lost_is_beyond_what_eight_bits_excuse(tmp_path, output, left):
+    pytest.importorskip("torch")
+    network = reference.network_of(reference.seeded_weights(tmp_path / "seeded.safetensors"))
+    wanted = reference.outputs_of(network, reference.pictures(1, (96, 96)))
+    values = getattr(wanted, output)
+    lost = np.full_like(values, 0 if left == "nothing" else values.mean())
+    with pytest.raises(AssertionError, match=f"! {output}"):
+        check(replace(wanted, **{output: lost}), wanted, TOLERANCES[Precision.INT8], "mine [int8]")
+
+
+def selected() -> Selected:
+    """What a graph would select of `two_objects`."""
+    boxes = np.array([[4, 12, 28, 52], [36, 12, 60, 52]], np.float32)
+    scores, classes = np.array([0.9, 0.6], np.float32), np.array([0, 1])
+    raw = two_objects()
+    return Selected((boxes,), (scores,), (classes,), (raw.coefficients[0].T,), raw.prototypes)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, None),
+        ({"classes": (np.array([1, 0]),)}, "other classes, or another order"),
+        ({"confidence": (np.array([0.9, 0.61], np.float32),)}, "scores differ by 0.01 "),
+        ({"xyxy": (np.zeros((1, 4), np.float32),)}, "1 detections, outside 2"),
+        ({"xyxy": (np.zeros((2, 4), np.float32),)}, "boxes differ by 60 "),
+        ({"coefficients": (np.zeros((2, 32), np.float32),)}, "coefficients differ by 1 "),
+        ({"xyxy": (), "confidence": (), "classes": (), "coefficients": ()}, "gives 0 pictures of 1"),
+    ],
+    ids=str,
+)
+def test_a_selection_that_is_another_than_outside_is_found(change, words):
+    wanted = select(two_objects(), conf=0.25, iou=0.7, max_det=300)
+    if words is None:
+        check_selected(selected(), wanted, FP32, "mine")
+        return
+    with pytest.raises(AssertionError, match=re.escape(words)):
+        check_selected(replace(selected(), **change), wanted, FP32, "mine")
 
 
 # -- the reference

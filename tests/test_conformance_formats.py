@@ -21,3 +21,7 @@ class TestOnnx(BuiltIn):
 
 class TestPyTorch(BuiltIn):
     format = "pytorch"
+
+
+class TestTorchScript(BuiltIn):
+    format = "torchscript"

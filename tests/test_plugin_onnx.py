@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from segkit.core.backend import Anchors, ExportJob, Metadata, Seal, Selected
 from segkit.core.backend.registry import default_registry
-from segkit.core.errors import ExportError, ModelFileError, OptionError, RuntimeFailure, SegkitError, UnsupportedError
+from segkit.core.errors import ExportError, ModelFileError, OptionError, RuntimeFailure, SegkitError
 from segkit.core.images import ImageBatch
 from segkit.core.inference.decode import select
 from segkit.core.inference.masks import InstanceMasks
@@ -239,12 +239,6 @@ def test_exporting_is_quiet(n_seg_pt, tmp_path, capfd):
 def test_a_wrong_option_is_refused_by_name(option):
     with pytest.raises(OptionError, match=next(iter(option))):
         BACKEND.format.parse_export_options(option)
-
-
-@pytest.mark.parametrize("flag", ["int8", "nms"])
-def test_a_gap_is_refused_with_its_reason(flag):
-    with pytest.raises(UnsupportedError, match="not-implemented"):
-        BACKEND.format.parse_export_options({flag: True})
 
 
 # -- files of other tools, in small

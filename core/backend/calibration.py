@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from segkit.core.images import ImageBatch, Picture, Size
 
 
 class PictureCalibration(Calibration):
-    """Letterboxed pictures (N, H, W, 3) uint8 RGB, held in memory or mapped from a `.npy` file."""
+    """Letterboxed pictures (N, H, W, 3) uint8 RGB, held in memory or mapped from a file."""
 
     def __init__(self, pixels: NDArray[np.uint8], batch: int = 1) -> None:
         """Serve `pixels` in batches of `batch`; a last short batch is dropped unless it is the only one."""
@@ -32,13 +33,22 @@ class PictureCalibration(Calibration):
     def of_pictures(cls, pictures: Iterable[Picture], size: Size, batch: int = 1) -> PictureCalibration:
         """Letterbox pictures (BGR) into `size` as prediction does.
 
+        They wait in a temporary file, which lives as long as this object: thousands need no more memory than one.
+
         Raises:
             OptionError: there is none.
         """
-        made = [ImageBatch([picture], size).u8_nhwc for picture in pictures]
-        if not made:
-            raise OptionError("No picture to calibrate with could be read: give data=FOLDER with readable pictures.")
-        return cls(np.concatenate(made), batch)
+        count = 0
+        with tempfile.TemporaryFile() as file:
+            for picture in pictures:
+                file.write(ImageBatch([picture], size).u8_nhwc.data)
+                count += 1
+            if not count:
+                raise OptionError(
+                    "No picture to calibrate with could be read: give data=FOLDER with readable pictures."
+                )
+            file.flush()
+            return cls(np.memmap(file, np.uint8, "r", shape=(count, *size, 3)), batch)
 
     @classmethod
     def open(cls, path: Path, batch: int) -> PictureCalibration:

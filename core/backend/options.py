@@ -13,7 +13,16 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from segkit.core.backend.capability import Feature
@@ -89,8 +98,15 @@ def _device(value: Any) -> Any:
     return f"cuda:{text}" if text and text.isdigit() else text
 
 
+def _size(value: Any, info: ValidationInfo) -> Size:
+    """A size, of which an error speaks by the name of the option that it was given for."""
+    return parse_imgsz(value, info.field_name or "imgsz")
+
+
 Device = Annotated[str, BeforeValidator(_device)]
-ImgSize = Annotated[Size, BeforeValidator(parse_imgsz)]
+ImgSize = Annotated[Size, BeforeValidator(_size)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
+"""CPU threads: a runtime starts as many as it is told to, and a hundred thousand of them take the machine with them."""
 
 
 def internal(default: Any, description: str) -> Any:
@@ -130,6 +146,10 @@ class ExportOptions(Options):
         default=Precision.FP32, description="numbers that the file computes with"
     )
 
+    def recorded(self) -> dict[str, Any]:
+        """What the artefact says it was exported with, as plain values: the public options."""
+        return self.model_dump(mode="json", include=set(self.public_fields()))
+
     def head_layout(self) -> HeadLayout:
         """The arrangement of the outputs that these options lead to."""
         return HeadLayout(nms=bool(getattr(self, "nms", False)))
@@ -148,6 +168,9 @@ class ExportOptions(Options):
         return precision_aliases(given)
 
 
+_LIMITS = ("conf", "iou", "max_det", "agnostic_nms")
+
+
 class SelectingExportOptions(ExportOptions):
     """For formats that can select the detections inside the graph (nms=True)."""
 
@@ -159,6 +182,10 @@ class SelectingExportOptions(ExportOptions):
     max_det: int = Field(default=300, ge=1, description="with nms: most detections in one picture")
     agnostic_nms: bool = Field(default=False, description="with nms: boxes of different classes compete too")
 
+    def recorded(self) -> dict[str, Any]:
+        """The public options; limits only where they are built in, for a reader takes them for those of the file."""
+        return {name: value for name, value in super().recorded().items() if self.nms or name not in _LIMITS}
+
     def selection(self) -> Selection | None:
         """The limits built into the graph."""
         if not self.nms:
@@ -167,7 +194,7 @@ class SelectingExportOptions(ExportOptions):
 
     @model_validator(mode="after")
     def _limits_need_nms(self) -> SelectingExportOptions:
-        given = [name for name in ("conf", "iou", "max_det", "agnostic_nms") if name in self.model_fields_set]
+        given = [name for name in _LIMITS if name in self.model_fields_set]
         if given and not self.nms:
             raise OptionError(f"Option {given[0]} of an export is built into the file: it needs nms=True.")
         return self
@@ -179,7 +206,7 @@ class LoadOptions(Options):
     """
 
     device: Device = Field(default="cpu", description="where to run: cpu, cuda, cuda:1, mps, … as the runtime knows it")
-    threads: int | None = Field(default=None, ge=1, description="CPU threads of the runtime (default: its own choice)")
+    threads: Threads | None = Field(default=None, description="CPU threads of the runtime (default: its own choice)")
 
     @model_validator(mode="before")
     @classmethod

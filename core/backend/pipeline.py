@@ -130,7 +130,6 @@ def _metadata(backend: Backend, options: ExportOptions, card: ModelCard, calibra
     asked = options.features()
     toolchain = {need.name: installed_version(need.name) for need in backend.format.requires}
     toolchain["segkit"] = installed_version("segkit")
-    public = options.model_dump(mode="json", include=set(options.public_fields()))
     return Metadata(
         stride=card.stride,
         batch=options.batch,
@@ -138,7 +137,7 @@ def _metadata(backend: Backend, options: ExportOptions, card: ModelCard, calibra
         names=dict(card.names),
         channels=card.channels,
         # The flags that readers of other tools look for, beside our own precision.
-        args=public | {"half": options.precision is Precision.FP16, "int8": options.precision is Precision.INT8},
+        args=options.recorded() | {"half": options.precision is Precision.FP16, "int8": options.precision is Precision.INT8},
         description=card.description,
         date=meta.now(),
         segkit=Seal(

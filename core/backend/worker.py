@@ -67,7 +67,8 @@ def run_isolated(
         "links": [
             {
                 "format": link.backend.format.name,
-                "options": link.options.model_dump(mode="json"),
+                # Defaults stay defaults: an option that goes with another one only must not look as if it were given.
+                "options": link.options.model_dump(mode="json", exclude_unset=True),
                 "metadata": link.metadata.to_plain(),
             }
             for link in links

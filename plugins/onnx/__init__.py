@@ -12,17 +12,16 @@ from segkit.core.backend import (
     FULL,
     Backend,
     ExportJob,
-    ExportOptions,
     Feature,
     Format,
-    Gap,
-    GapKind,
     Inspection,
     LoadOptions,
     Match,
     Metadata,
+    Precision,
     Predictor,
     Requirement,
+    SelectingExportOptions,
     Support,
     Switches,
     hookimpl,
@@ -30,7 +29,7 @@ from segkit.core.backend import (
 from segkit.core.errors import ModelFileError
 
 
-class OnnxExportOptions(ExportOptions):
+class OnnxExportOptions(SelectingExportOptions):
     """Options of `segkit export format=onnx`."""
 
     dynamic: Annotated[bool, Switches({True: (Feature.DYNAMIC_BATCH, Feature.DYNAMIC_SIZE)})] = Field(
@@ -41,7 +40,7 @@ class OnnxExportOptions(ExportOptions):
 
 
 _EXPORT = frozenset({Feature.EXPORT})
-_PREDICT = frozenset({Feature.PREDICT})
+_RUN = frozenset({Feature.PREDICT, Feature.INT8})
 
 FORMAT = Format(
     name="onnx",
@@ -54,17 +53,10 @@ FORMAT = Format(
             Feature.EXPORT: FULL,
             Feature.PREDICT: FULL,
             Feature.HALF: FULL,
-            Feature.INT8: Gap(
-                GapKind.NOT_IMPLEMENTED,
-                "quantising without a loss of objects needs a calibration step that segkit does not have for ONNX yet; "
-                "half=True halves the file",
-            ),
+            Feature.INT8: FULL,
             Feature.DYNAMIC_BATCH: FULL,
             Feature.DYNAMIC_SIZE: FULL,
-            Feature.NMS: Gap(
-                GapKind.NOT_IMPLEMENTED,
-                "segkit selects objects after the network, the same way for every format; a file is the network alone",
-            ),
+            Feature.NMS: FULL,
         }
     ),
     requires=(
@@ -74,7 +66,7 @@ FORMAT = Format(
         Requirement("onnxslim>=0.1.60", _EXPORT),
         Requirement(
             "onnxruntime>=1.20",
-            _PREDICT,
+            _RUN,
             alternatives=("onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino"),
         ),
     ),
@@ -88,6 +80,8 @@ class OnnxBackend(Backend):
 
     def export(self, job: ExportJob) -> None:
         """Write one self-contained .onnx file."""
+        if job.options.precision is Precision.INT8:
+            self.format.require(Feature.INT8)  # ranges are measured by running the network
         _decline_telemetry()
         from segkit.plugins.onnx.exporter import export
 

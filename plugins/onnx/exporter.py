@@ -1,4 +1,6 @@
-"""Writes an ONNX file: torch's own exporter on the captured program, then onnxslim, precision, names, metadata."""
+"""Writes an ONNX file: torch's own exporter on the captured program, then onnxslim, precision, selection, names,
+metadata.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from segkit.core.errors import ExportError
 from segkit.core.graph import Program, capture
 from segkit.plugins.onnx import OnnxExportOptions
 from segkit.plugins.onnx.half import to_half
+from segkit.plugins.onnx.selection import add_selection
 
 _INPUT_AXES = ("batch", "channels", "height", "width")
 _OUTPUT_AXES = {3: ("batch", "rows", "anchors"), 4: ("batch", "channels", "mask_height", "mask_width")}
@@ -46,6 +49,10 @@ def export(job: ExportJob) -> None:
             model = onnxslim.slim(model)
     if options.precision is Precision.FP16:
         to_half(model)
+    elif options.precision is Precision.INT8:
+        _to_int8(model, job)
+    if selection := options.selection():
+        add_selection(model, selection)
     _tidy(model)
     _seal(model, job.metadata)
     _check(model)
@@ -68,6 +75,13 @@ def _translate(program: Program, opset: int) -> ModelProto:
     if made != opset:  # torch keeps its own choice where it cannot convert, and only logs that
         raise ExportError("onnx", f"this model cannot be expressed in opset {opset}; torch offers {made}")
     return model
+
+
+def _to_int8(model: ModelProto, job: ExportJob) -> None:
+    from segkit.plugins.onnx.int8 import to_int8  # runs the network: the other exports need no runtime
+
+    assert job.calibration is not None
+    to_int8(model, job.calibration, job.report)
 
 
 def _tidy(model: ModelProto) -> None:

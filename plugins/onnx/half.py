@@ -13,8 +13,8 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from segkit.core.errors import ExportError
+from segkit.plugins.onnx.structure import tail
 
-_LAYERS = {"Conv", "ConvTranspose"}
 _FLOAT32_INPUTS = {"Resize": (1, 2)}
 """Inputs that the ONNX specification wants in float32 whatever the data is: the region and the scales."""
 
@@ -26,11 +26,11 @@ def to_half(model: ModelProto) -> None:
         ExportError: a weight is too large for float16.
     """
     graph = model.graph
-    tail = _tail(graph)
-    body = [node for node in graph.node if node.output[0] not in tail]
+    behind = tail(graph)
+    body = [node for node in graph.node if node.output[0] not in behind]
     pixels = {entry.name for entry in graph.input}
     wide = {entry.name for entry in graph.output} | {
-        name for node in graph.node if node.output[0] in tail for name in node.input
+        name for node in graph.node if node.output[0] in behind for name in node.input
     }
     # A value that both precisions need gets a second name; a Cast leads from one to the other.
     entering = {name: f"{name}_fp16" for node in body for name in node.input if name in pixels}
@@ -40,7 +40,7 @@ def to_half(model: ModelProto) -> None:
     nodes = [_cast(name, half, TensorProto.FLOAT16) for name, half in entering.items()]
     for node in graph.node:
         nodes.append(node)
-        if node.output[0] not in tail:
+        if node.output[0] not in behind:
             casts = [_cast(leaving[name], name, TensorProto.FLOAT) for name in node.output if name in leaving]
             _rename(node.input, entering | leaving)
             _rename(node.output, leaving)
@@ -48,24 +48,6 @@ def to_half(model: ModelProto) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.value_info[:]  # it tells of types that have changed
-
-
-def _tail(graph: GraphProto) -> set[str]:
-    """First outputs of the nodes behind the last layers.
-
-    Those are reached from the end without passing a convolution that has a bias: every layer of a fused network has
-    one, the fixed projection inside the box arithmetic has none.
-    """
-    makers = {name: node for node in graph.node for name in node.output}
-    found: set[str] = set()
-    ahead = [entry.name for entry in graph.output]
-    while ahead:
-        node = makers.get(ahead.pop())
-        if node is None or node.output[0] in found or (node.op_type in _LAYERS and len(node.input) > 2):
-            continue
-        found.add(node.output[0])
-        ahead.extend(node.input)
-    return found
 
 
 def _halve_weights(graph: GraphProto, body: Iterable[NodeProto]) -> None:

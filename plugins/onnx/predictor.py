@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,10 @@ def _open(path: Path, options: LoadOptions) -> Any:
     settings.intra_op_num_threads = options.threads or 0
     # Threads spin while a run lasts, which is fastest, and sleep when it ends: the work between two runs has the cores.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
+    if settings.intra_op_num_threads > (os.cpu_count() or 1):  # those that spin would keep the others from working
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # int8 on x86 without VNNI: the kernel that cannot overflow. Other files and machines are not concerned.
+    settings.add_session_config_entry("session.x64quantprecision", "1")
     ort.disable_telemetry_events()  # where the environment variable is not looked at (Windows)
     name, arguments = provider(options.device)
     rest = [] if name == CPU else [CPU]  # for the few operators that a device lacks

@@ -1,0 +1,1 @@
+"""Data sets: what a description says, and where its pictures are."""

@@ -1,0 +1,92 @@
+"""The programs of docs/deploy run exported files without segkit, and find what segkit finds."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segkit import YOLO
+
+PAGES = Path(__file__).parent.parent / "docs" / "deploy"
+
+ALONE = """
+import importlib.abc, runpy, sys
+import numpy as np
+
+class Nothing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {banned!r}:
+            raise ImportError(f"{{name}} is not there")
+
+sys.meta_path.insert(0, Nothing())
+sys.argv[1:] = [{model!r}, {picture!r}, {drawn!r}]
+module = runpy.run_path({program!r}, run_name="__main__")
+np.savez({found!r}, **{{name: module[name] for name in ("boxes", "scores", "classes", "masks")}})
+print("imported:", set({banned!r}) & {{name.partition(".")[0] for name in sys.modules}})
+"""
+
+
+def program(page):
+    """The page's program."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (PAGES / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 1
+    return blocks[0]
+
+
+def run_alone(page, model, picture, folder):
+    """What the page's program finds where segkit cannot be imported, and what it prints."""
+    (folder / "objects.py").write_text(program(page), encoding="utf-8")
+    places = {"model": model, "picture": picture, "drawn": folder / "drawn.png", "found": folder / "found.npz"}
+    code = ALONE.format(
+        program=str(folder / "objects.py"), banned=BANNED[page], **{name: str(path) for name, path in places.items()}
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("imported: set()\n")
+    return dict(np.load(places["found"])), done.stdout
+
+
+BANNED = {"onnx.md": ["onnx", "segkit", "torch"], "torchscript.md": ["onnxruntime", "segkit"]}
+CASES = [
+    ("onnx.md", {"format": "onnx"}),
+    ("onnx.md", {"format": "onnx", "nms": True}),
+    ("onnx.md", {"format": "onnx", "half": True, "imgsz": (480, 640)}),
+    ("torchscript.md", {"format": "torchscript"}),
+    ("torchscript.md", {"format": "torchscript", "nms": True}),
+]
+
+
+@pytest.mark.parametrize(("page", "options"), CASES, ids=str)
+def test_the_program_of_a_page_finds_what_segkit_finds(n_seg_pt, bus, tmp_path, page, options):
+    model = YOLO(n_seg_pt).export(**options, output=tmp_path / "model", isolate=False)
+    wanted = YOLO(model).predict(bus, retina_masks=True)[0]
+    found, printed = run_alone(page, model, bus, tmp_path)
+    assert len(wanted) >= 4
+    assert found["classes"].tolist() == wanted.boxes.cls.tolist()
+    np.testing.assert_allclose(found["scores"], wanted.boxes.conf, atol=1e-4)
+    np.testing.assert_allclose(found["boxes"], wanted.boxes.xyxy, atol=0.5)
+    masks = wanted.masks.data
+    assert found["masks"].shape == masks.shape
+    overlap = (found["masks"] & masks).sum((1, 2)) / (found["masks"] | masks).sum((1, 2))
+    assert overlap.min() > 0.98
+    names = [wanted.names[int(label)] for label in wanted.boxes.cls]
+    assert [line.partition(" [")[0] for line in printed.splitlines()[:-1]] == [
+        f"{name} {score:.2f}" for name, score in zip(names, found["scores"], strict=True)
+    ]
+    drawn, original = cv2.imread(str(tmp_path / "drawn.png")), cv2.imread(str(bus))
+    assert ((drawn != original).any(2) == masks.any(0)).mean() > 0.98
+
+
+def test_a_picture_without_objects_gives_none(n_seg_pt, tmp_path):
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((90, 120, 3), 114, np.uint8))
+    for nms in (False, True):
+        model = YOLO(n_seg_pt).export(format="onnx", nms=nms, imgsz=64, output=tmp_path / f"{nms}.onnx", isolate=False)
+        found, printed = run_alone("onnx.md", model, tmp_path / "grey.png", tmp_path)
+        assert found["masks"].shape == (0, 90, 120)
+        assert printed == "imported: set()\n"
