@@ -9,8 +9,9 @@ from typing import Any
 
 from segkit.cli.argv import Kind, Positional, peek
 from segkit.cli.command import Argument, Command, Option, Values, from_rows
-from segkit.cli.output import Output, size_of
+from segkit.cli.output import Output
 from segkit.core.errors import OptionError, UnsupportedError
+from segkit.core.notices import size_of
 
 DETAILS = (
     "The artefact lands beside the weights (in the working folder if those were downloaded) unless output= says "

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from segkit.cli.argv import Positional
 from segkit.cli.command import Argument, Command, Values
 from segkit.cli.facts import show_facts
-from segkit.cli.output import Output, size_of
+from segkit.cli.output import Output
+from segkit.core.notices import size_of
 
 if TYPE_CHECKING:
     from segkit._inspect import Report

@@ -145,16 +145,6 @@ class Output:
         print(label, visible(message), file=self._stderr)
 
 
-def size_of(count: int) -> str:
-    """A size in bytes as people say it: 13.4 MB."""
-    value, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-
-
 def prepare_streams() -> None:
     """Let every character through a terminal of any encoding: in plain spelling, or else as an escape.
 

@@ -10,7 +10,8 @@ SegkitError                      exit code 1
 │   ├── UnknownFormatError       no plugin has that name
 │   ├── UnsupportedError         a declared gap: the format cannot do that, and says why
 │   ├── MissingDependencyError   a package is not installed; the message has the pip line
-│   └── OutputError              the target cannot be written: read-only, disk full, exists
+│   ├── OutputError              the target cannot be written: read-only, disk full, exists
+│   └── AddressError             an address gives nothing usable (in `segkit.core.http`)
 ├── ExportError                  a toolchain failed; carries its log
 ├── PluginError                  a plugin is broken, incomplete, or claims a taken name
 └── RuntimeFailure               a runtime failed while it ran a model

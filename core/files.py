@@ -1,10 +1,14 @@
-"""Writing files whole or not at all, and saying in words why a file cannot be written. Standard library only."""
+"""Writing files whole or not at all under names that every system has, and saying in words why one cannot be written.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +26,15 @@ _WORDS = {
     errno.EISDIR: "it is a folder",
     errno.ENAMETOOLONG: "the name is too long",
 }
+
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+"""Names that Windows takes for devices, whatever their suffix and folder."""
+
+
+def file_name_of(name: str) -> str:
+    """A class or source as the name of a file or folder on any system: no separators, no dots or blanks at the ends."""
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).strip(". ")[:100].rstrip(". ") or "_"
+    return f"_{name}" if _DEVICES.match(name) else name
 
 
 def output_error(path: str | Path, error: OSError) -> OutputError:

@@ -1,4 +1,5 @@
-"""Http(s) addresses: whether the network may be used, and one bounded request with every failure in words.
+"""Addresses: whether the network may be used, how they may be shown, and one bounded http(s) request with every failure
+in words.
 
 `SEGKIT_OFFLINE=1` forbids the network; `SEGKIT_TIMEOUT` is the number of seconds without a byte before giving up
 (default 30). Proxies are those of the environment (`https_proxy`, `no_proxy`). The libraries that speak http are
@@ -34,6 +35,11 @@ _LOGIN = {401, 403, 407}
 _REDIRECTS = "it redirects"
 _SAFE = "%/:=&?~#+!$,;'@()*[]|"
 
+# A name and password stand before an @ in the part that names the host. One with a bare slash in it makes what is
+# before the slash look like a host with a port that is no number.
+_IN_HOST = re.compile(r"(?<=://)(?:[^/?#\s]*@|[^/?#@\s:]*:(?!\d*(?:[/?#\s'\"]|$))\S*@)")
+_IN_QUERY = re.compile(r"(?i)((?:pass|pwd|token|secret|auth|key|signature|\bsig|credential)[\w-]*=)[^&#\s]*")
+
 
 class AddressError(InputError):
     """An address gave nothing that can be used. Callers say in an error of their own what they wanted it for."""
@@ -51,7 +57,7 @@ class AddressError(InputError):
             wait: seconds after which the server wants to be asked again.
         """
         self.problem, self.status, self.transient, self.wait = problem, status, transient, wait
-        super().__init__(f"Cannot fetch '{address}': {problem}.")
+        super().__init__(f"Cannot fetch '{masked(address)}': {problem}.")
 
 
 class Answer:
@@ -105,6 +111,14 @@ class Answer:
 def is_address(source: object) -> bool:
     """Whether something a user gave is an http(s) address."""
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+
+
+def masked(text: str) -> str:
+    """`text` with the logins and secrets of the addresses in it replaced by ***, as it may be shown to anybody.
+
+    'rtsp://admin:1234@cam/live?token=ab' → 'rtsp://***@cam/live?token=***'.
+    """
+    return _IN_QUERY.sub(r"\1***", _IN_HOST.sub("***@", text)) if "://" in text else text
 
 
 def is_offline() -> bool:

@@ -22,6 +22,9 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
         super().emit(record)
 
 
+_STDERR = _Stderr()
+
+
 def notice(text: str) -> None:
     """Tell the user something worth knowing that is not an error."""
     _prepare()
@@ -69,7 +72,7 @@ def size_of(count: int) -> str:
 def _prepare() -> None:
     """Give the logger a way out, unless the user did."""
     if not LOGGER.handlers:
-        LOGGER.addHandler(_Stderr())
+        LOGGER.addHandler(_STDERR)  # the same one: of threads that come here together, one counts
         LOGGER.propagate = False
         if LOGGER.level == logging.NOTSET:
             LOGGER.setLevel(logging.INFO)

@@ -125,7 +125,13 @@ def examine(distribution: str) -> Library:
     command = [sys.executable, "-P", "-m", "segkit._probe", _module(distribution)]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=SECONDS, check=False, env=QUIET | os.environ
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            check=False,
+            env=QUIET | os.environ,
         )
     except subprocess.TimeoutExpired:
         return Library(distribution, version, f"importing it takes longer than {SECONDS} s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,8 @@ def embed(
         errors.append(error)
         (on_error or (lambda err: notice(f"skipped: {err}")))(error)
 
-    found = list(_vectors(network, items, args, metadata(), numbers, note))
+    with closing(iter(items)) as pictures:
+        found = list(_vectors(network, pictures, args, metadata(), numbers, note))
     if errors and not found:
         raise SourceError(errors[0].source, f"{errors[0].problem}; none of the {len(errors)} pictures could be read")
     return found

@@ -6,6 +6,7 @@ import os
 import re
 
 from segkit.core.errors import did_you_mean
+from segkit.core.http import masked
 
 VARIABLES = {
     "SEGKIT_CACHE": "folder for downloaded models",
@@ -30,7 +31,7 @@ _SECRET = re.compile(r"TOKEN|SECRET|PASSW|KEY|CREDENTIAL", re.IGNORECASE)
 def environment() -> dict[str, str]:
     """Variables that are set, with values that can be shown to anybody."""
     named = [name for name in os.environ if name.startswith("SEGKIT_") or name.upper() in OTHERS]
-    return {name: masked(name, os.environ[name]) for name in sorted(named)}
+    return {name: shown(name, os.environ[name]) for name in sorted(named)}
 
 
 def unknown() -> list[str]:
@@ -40,8 +41,11 @@ def unknown() -> list[str]:
     return [f"{name} is set, but segkit does not read it.{did_you_mean(name, VARIABLES)}" for name in strays]
 
 
-def masked(name: str, value: str) -> str:
+def shown(name: str, value: str) -> str:
     """`value` without passwords: those of a secret's name wholly, of addresses the user and the query."""
     if _SECRET.search(name):
         return "(set, not shown)"
-    return re.sub(r"\?[^\s]*", "?***", re.sub(r"(?<=://)[^/\s@]+@", "***@", value)) if "://" in value else value
+    if "://" in value:
+        return re.sub(r"\?\S*", "?***", masked(value))
+    # A proxy may be given without its scheme.
+    return re.sub(r"^\S*@", "***@", value) if name.upper().endswith("_PROXY") else value

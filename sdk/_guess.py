@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 
 from segkit.core.model.identify import describe
@@ -47,13 +48,19 @@ def guess(path: Path) -> str:
     if path.suffix.lower() in (".yaml", ".yml"):
         return "a YAML text: an architecture (see segkit info) or the description of a data set"
     if head[4:8] == b"TFL3":
-        return "a TensorFlow Lite model" + (" compiled for an Edge TPU" if _EDGE in path.read_bytes() else "")
+        return "a TensorFlow Lite model" + (" compiled for an Edge TPU" if _holds(path, _EDGE) else "")
     known = next((what for offset, magic, what in _HEADS if head[offset:].startswith(magic)), None)
     if known is None and b"<net " in head[:400] and b"<?xml" in head[:10]:
         known = "the description of an OpenVINO network; its weights are the .bin file beside it"
     # The checkpoint reader knows many kinds; that they are no checkpoint is not the question here.
     what = known or describe(head).partition(", not a")[0]
     return "a file of a kind that segkit does not know" if what.startswith("neither") else what
+
+
+def _holds(path: Path, part: bytes) -> bool:
+    """Whether `part` stands anywhere in a file that is not empty; it may be large."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(part) >= 0
 
 
 def _folder(path: Path) -> str:

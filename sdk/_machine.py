@@ -75,6 +75,6 @@ def _sysctl(name: str) -> str:
 def _said(command: list[str]) -> str:
     """What a system tool prints; nothing if it fails or takes long."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ""

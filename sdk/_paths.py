@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segkit.core.errors import ModelFileError, OptionError
 from segkit.core.files import output_error
-from segkit.core.http import is_address
+from segkit.core.http import is_address, masked
 
 
 def model_path(model: object) -> Path:
@@ -26,7 +26,9 @@ def model_path(model: object) -> Path:
     if is_address(model):
         return _resolved(model)
     if isinstance(model, str) and "://" in model:
-        raise ModelFileError(model, "only http and https addresses are read; download it yourself and give the file")
+        raise ModelFileError(
+            masked(model), "only http and https addresses are read; download it yourself and give the file"
+        )
     path = Path(os.path.expanduser(model))  # noqa: PTH111 - the other one raises for '~nobody'
     try:
         mode = path.stat().st_mode

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -220,9 +221,7 @@ class YOLO:
         from segkit.core.inference.output import Outputs
 
         outputs = Outputs(args)
-        items = open_sources(
-            source, ahead=args.batch, vid_stride=args.vid_stride, stream_buffer=args.stream_buffer
-        )
+        items = open_sources(source, ahead=args.batch, vid_stride=args.vid_stride, stream_buffer=args.stream_buffer)
         found = self._results(session, items, args, outputs, on_error)
         results = ResultStream(found, lambda: items.known_length)
         return results if stream else list(results)
@@ -266,8 +265,9 @@ class YOLO:
             (on_error or (lambda err: notice(f"skipped: {err}")))(error)
 
         count = 0
-        with outputs:
-            for result in session.predict(items, args, note):
+        # Closed by name: after an error its traceback would keep a camera open for as long as somebody holds it.
+        with outputs, closing(iter(items)) as pictures:
+            for result in session.predict(pictures, args, note):
                 count += 1
                 going_on = outputs.take(result)
                 if args.verbose:
@@ -320,8 +320,8 @@ class YOLO:
             output: file or folder to write to; default: beside the weights (downloaded ones: in the working folder),
                 under the format's usual name.
             options: those of the format (`segkit formats NAME` lists them); for int8 also `data` (pictures: file,
-                folder, glob, list, or a data set's .yaml) and `fraction` of them; `isolate=False` converts in this process; `report` is
-                called with a few words at each step.
+                folder, glob, list, or a data set's .yaml) and `fraction` of them; `isolate=False` converts in this
+                process; `report` is called with a few words at each step.
 
         Raises:
             OptionError, UnsupportedError, UnknownFormatError, MissingDependencyError: refused before any work.
@@ -373,6 +373,10 @@ class YOLO:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes over: not the temporary file, which vanishes with this object, nor what is made from it."""
+        return self.__dict__ | {"_written": None, "_read": None, "_embedders": {}}
+
     def _artefact(self) -> tuple[Backend, Path]:
         """The file to run or to export, and its backend; a network in memory is written to a temporary file once."""
         if self._network is None or not self._in_memory:
@@ -414,5 +418,8 @@ def is_architecture(path: Path) -> bool:
 
 def _stamp(path: Path) -> object:
     """Another one once the file is another one."""
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except OSError:
+        return path  # who opens it says why
     return path, stat.st_mtime_ns, stat.st_size

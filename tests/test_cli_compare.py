@@ -13,6 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
+sys.path.append(str(Path(__file__).parent / "fakes"))
+from films import film
+
 from segkit.cli import main
 from segkit.conformance.comparing import ComparisonRun
 from segkit.conformance.panels import DIFFERENT, NEAR
@@ -67,6 +70,14 @@ def test_equal_models_agree_in_every_figure(folder: Path, capsys: pytest.Capture
     assert "Worst pictures" not in out
     assert out.endswith("Pictures side by side saved to runs/compare\n")
     assert {path.name for path in Path("runs/compare").iterdir()} == {"one.jpg", "two.jpg"}
+
+
+def test_frames_of_a_video_are_told_apart_by_their_numbers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    film(folder / "clip.mp4", 3)
+    a, b = write("a.scripted", SQUARE, CIRCLE), write("b.scripted", SQUARE)
+    _, out, _ = run(capsys, a, b, "source=clip.mp4")
+    assert [f"clip.mp4 {number}/3  1 matched, 1 missing" in out for number in (1, 2, 3)] == [True] * 3
+    assert {path.name for path in Path("runs/compare").iterdir()} == {f"clip_{number}.jpg" for number in (1, 2, 3)}
 
 
 def test_a_lost_object_is_counted_listed_and_fails_a_strict_run(

@@ -16,7 +16,8 @@ import pytest
 
 from segkit import _doctor
 from segkit._doctor import Library, checkup, examine
-from segkit._environment import VARIABLES, environment, masked, unknown
+from segkit._environment import VARIABLES, environment, shown, unknown
+from segkit._machine import _said
 from segkit.cli import main
 from segkit.core.backend.registry import default_registry
 
@@ -199,16 +200,22 @@ def test_the_table_of_variables_is_that_of_the_code() -> None:
 def test_values_are_shown_without_what_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGKIT_WEIGHTS_URL", "https://me:hunter2@example.org/w?sig=abc")
     monkeypatch.setenv("SEGKIT_OFFLINE", "1")
-    monkeypatch.setenv("https_proxy", "http://user:pw@proxy:3128")
-    shown = environment()
-    assert shown["SEGKIT_WEIGHTS_URL"] == "https://***@example.org/w?***"
-    assert shown["https_proxy"] == "http://***@proxy:3128"
-    assert shown["SEGKIT_OFFLINE"] == "1"
+    monkeypatch.setenv("https_proxy", "http://user:p@w@proxy:3128")
+    monkeypatch.setenv("http_proxy", "user:p@w@proxy:3128")
+    values = environment()
+    assert values["SEGKIT_WEIGHTS_URL"] == "https://***@example.org/w?***"
+    assert values["https_proxy"] == "http://***@proxy:3128"
+    assert values["http_proxy"] == "***@proxy:3128"
+    assert values["SEGKIT_OFFLINE"] == "1"
+
+
+def test_what_a_tool_says_in_another_encoding_breaks_nothing() -> None:
+    assert _said([sys.executable, "-c", "import sys; sys.stdout.buffer.write(b'caf\\xe9 4')"]) == "caf\ufffd 4"
 
 
 @pytest.mark.parametrize("name", ["SEGKIT_TOKEN", "SEGKIT_API_KEY", "segkit_password"])
 def test_a_secret_is_known_by_its_name(name: str) -> None:
-    assert masked(name, "hunter2") == "(set, not shown)"
+    assert shown(name, "hunter2") == "(set, not shown)"
 
 
 def test_a_variable_that_nobody_reads_is_most_likely_a_slip(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,11 +257,20 @@ def selected(*rows):
 
 def test_a_selection_made_in_the_graph_passes_through_the_users_limits():
     raw = selected([0, 0, 9, 9, 0.9, 1, 5, 6], [0, 0, 9, 9, 0.8, 2, 7, 8], [0, 0, 9, 9, 0.25, 1, 9, 9])
-    (found,) = select(raw, **PREDICT)  # the same box twice: suppression is not repeated
+    (found,) = select(raw, **PREDICT)  # the same box twice, of two classes
     assert (found.classes.tolist(), found.anchors.tolist()) == ([1, 2], [-1, -1])
     assert found.coefficients.tolist() == [[5, 6], [7, 8]]
     assert select(raw, **PREDICT, classes=[2])[0].classes.tolist() == [2]
     assert select(raw, conf=0.1, iou=0.7, max_det=1)[0].confidence.tolist() == pytest.approx([0.9])
+    assert select(raw, **PREDICT, agnostic=True)[0].classes.tolist() == [1]
+
+
+def test_a_lower_overlap_than_in_the_graph_drops_more_of_what_it_selected():
+    raw = selected([4, 4, 12, 12, 0.9, 1, 1, 1], [4, 8, 12, 12, 0.8, 1, 2, 2], [40, 4, 48, 12, 0.7, 1, 3, 3])
+    assert len(select(raw, conf=0.25, iou=0.5, max_det=300)[0]) == 3  # IoU exactly one half
+    (found,) = select(raw, conf=0.25, iou=0.4999, max_det=300)
+    assert found.coefficients.tolist() == [[1, 1], [3, 3]]
+    assert len(select(raw, conf=0.25, iou=0.4999, max_det=1)[0]) == 1
 
 
 def test_a_selection_made_in_the_graph_is_ordered_and_cleaned():

@@ -147,9 +147,26 @@ def test_real_weights_from_disk_keep_their_outputs(n_seg_pt: Path) -> None:
     check(run(program, images), wanted(load_network(n_seg_pt), images, HeadLayout()))
 
 
-def test_selection_in_the_graph_is_refused(network: SegmentationNetwork) -> None:
-    with pytest.raises(OptionError, match="nms"):
-        capture(network, head=HeadLayout(nms=True))
+def test_a_capture_ends_before_the_selection_that_each_format_appends(network: SegmentationNetwork) -> None:
+    program = capture(network, head=HeadLayout(nms=True), imgsz=(64, 64))
+    assert program.head == HeadLayout()
+    images = pictures(1, 3, 64, 64)
+    check(run(program, images), wanted(network, images, HeadLayout()))
+
+
+def test_half_is_for_the_layers_and_leaves_input_outputs_and_pixels_in_float32(network: SegmentationNetwork) -> None:
+    module = capture(network, imgsz=(96, 64)).module.half()
+    images = pictures(1, 3, 96, 64)
+    with torch.no_grad():
+        outputs = module(images)
+    kinds = {name: tensor.dtype for name, tensor in module.state_dict().items()}
+    wide = {"centres", "sides", "network.model.22.dfl.conv.weight"}
+    assert {name for name, kind in kinds.items() if kind == torch.float32} == wide
+    assert set(kinds.values()) == {torch.float32, torch.float16}
+    assert [output.dtype for output in outputs] == [torch.float32, torch.float32]
+    expected = wanted(network, images, HeadLayout())
+    for output, reference in zip(outputs, expected.values(), strict=True):
+        assert 0 < (output - reference).abs().max() < 0.2
 
 
 @pytest.mark.parametrize("size", [(640, 650), (0, 64), (-32, 64)])

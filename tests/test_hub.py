@@ -314,7 +314,21 @@ def test_spaces_and_letters_of_any_language_may_be_in_an_address(server: FileSer
     "address", ["http://", "http://[bad/x.pt", "https://:0/x.pt", "http://host:port/x.pt", "http://a:b@host/x.pt"]
 )
 def test_a_malformed_address_is_one_line(address: str):
-    assert refused(address).startswith(f"Cannot load model '{address}': ")
+    shown = address.replace("a:b@", "***@")
+    assert refused(address).startswith(f"Cannot load model '{shown}': ")
+
+
+def test_secrets_of_an_address_are_never_shown(
+    server: FileServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    resolve(server.serve("/a.pt?sig=hunter2&id=1", BODY))
+    said = [refused(f"{server.url}/absent.pt?token=hunter2"), refused(f"{server.url}/a.pt?token=hunter2#md5=1")]
+    monkeypatch.setenv("SEGKIT_WEIGHTS_URL", f"{server.url}/none/{{name}}?access_token=hunter2")
+    said.append(refused(NAME))
+    monkeypatch.setenv("SEGKIT_OFFLINE", "1")
+    said += [refused(f"{server.url}/b.pt?token=hunter2"), capsys.readouterr().err]
+    assert [text.count("***") > 0 for text in said] == [True] * 5
+    assert "hunter2" not in "".join(said)
 
 
 @given(st.text(max_size=300))

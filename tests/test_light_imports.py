@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-RUNTIMES = {"onnx", "onnxruntime", "onnxscript", "onnxslim", "pandas", "safetensors", "torch"}
-PICTURES = {"PIL", "cv2", "numpy"}
+RUNTIMES = {"onnx", "onnxruntime", "onnxscript", "onnxslim", "safetensors", "torch"}
+TABLES = {"IPython", "matplotlib", "pandas", "polars", "scipy", "supervision"}
+PICTURES = {"PIL", "cv2", "mss", "numpy"}
 
 PROBE = """
 import json, pathlib, sys
@@ -35,7 +36,7 @@ def loaded(folder: Path, *arguments: str) -> set[str]:
 
 @pytest.mark.parametrize("arguments", [(), ("--help",)], ids=["import segkit", "segkit --help"])
 def test_starting_loads_neither_a_runtime_nor_a_picture_library(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    assert loaded(tmp_path, *arguments) & (RUNTIMES | PICTURES) == set()
+    assert loaded(tmp_path, *arguments) & (RUNTIMES | TABLES | PICTURES) == set()
 
 
 @pytest.mark.parametrize(
@@ -44,14 +45,14 @@ def test_starting_loads_neither_a_runtime_nor_a_picture_library(tmp_path: Path, 
     ids=" ".join,
 )
 def test_asking_what_there_is_loads_no_runtime(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    assert loaded(tmp_path, *arguments) & RUNTIMES == set()
+    assert loaded(tmp_path, *arguments) & (RUNTIMES | TABLES) == set()
 
 
 def test_running_an_onnx_file_loads_its_runtime_and_no_torch(tmp_path: Path, data: Path, bus: Path) -> None:
     model = data / "foreign" / "yolov8n-seg.onnx"
     modules = loaded(tmp_path, "predict", f"model={model}", f"source={bus}", f"project={tmp_path}")
     assert "onnxruntime" in modules
-    assert modules & {"onnx", "pandas", "torch"} == set()
+    assert modules & (TABLES | {"onnx", "torch"}) == set()
 
 
 def test_a_wrong_option_is_refused_before_anything_heavy_is_loaded(tmp_path: Path, n_seg_pt: Path) -> None:

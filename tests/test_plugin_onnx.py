@@ -522,6 +522,23 @@ def test_the_number_of_threads_reaches_the_runtime(foreign):
         assert predictor._session.get_session_options().intra_op_num_threads == 1
 
 
+@pytest.mark.parametrize(("processors", "spins"), [(2, True), (1, False)])
+def test_more_threads_than_processors_do_not_spin(foreign, monkeypatch, processors, spins):
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)  # 64 threads that spin on 2 take minutes for a picture
+    with load(foreign, threads=2) as predictor:
+        options = predictor._session.get_session_options()
+    try:
+        told = options.get_session_config_entry("session.intra_op.allow_spinning")
+    except RuntimeError:  # nothing was said of it: the runtime's own choice, which is to spin
+        told = "1"
+    assert told == ("1" if spins else "0")
+
+
+def test_a_number_of_threads_that_would_take_the_machine_down_is_refused():
+    with pytest.raises(OptionError, match=r"threads='?100000'? is not usable: should be less than or equal to 1024"):
+        BACKEND.format.parse_load_options({"threads": 100000})
+
+
 def test_the_runtime_neither_phones_home_nor_leaves_its_identity_behind(foreign, tmp_path):
     """onnxruntime keeps an identity for its reports in the temporary folder as soon as it is imported."""
     code = (

@@ -37,6 +37,10 @@ def nothing() -> Results:
 
 
 class TestDataFrames:
+    def test_a_library_in_the_place_of_normalize_is_refused(self, result: Results) -> None:
+        with pytest.raises(OptionError, match=r"normalize='polars' is not usable: .*library="):
+            result.to_df("polars")  # type: ignore[arg-type]
+
     def test_pandas(self, result: Results) -> None:
         pytest.importorskip("pandas")
         frame = result.to_df(library="pandas")

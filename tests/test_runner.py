@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -151,3 +153,51 @@ def test_metadata_that_a_plugin_cannot_read_names_file_and_plugin(backend, read,
     for fine in (None, Metadata()):
         backend.read_metadata = lambda path, fine=fine: fine
         assert metadata_of(backend, Path("x")) is fine
+
+
+@pytest.mark.parametrize("kind", list(Concurrency))
+def test_closing_waits_for_the_run_under_way_and_refuses_later_ones(runner, kind):
+    inside, leave = threading.Event(), threading.Event()
+    closed = []
+
+    def slow(batch):
+        inside.set()
+        assert leave.wait(30)
+        assert not closed, "closed under a run"
+        return good()
+
+    made = runner(kind, run=slow, close=lambda: closed.append(True))
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(made.run, BATCH)
+        assert inside.wait(30)
+        closing = pool.submit(made.close)
+        while not made._closed:
+            pass
+        with pytest.raises(RuntimeFailure, match=r"it was closed before this call"):
+            made.run(BATCH)
+        leave.set()
+        assert running.result(30) is not None
+        closing.result(30)
+    assert closed == [True]
+    with pytest.raises(RuntimeFailure, match=r"The serial runtime failed: it was closed before this call"):
+        made.warm_up()
+    made.close()
+    assert closed == [True], "closed twice"
+
+
+@pytest.mark.parametrize("kind", list(Concurrency))
+def test_runs_overlap_only_where_the_format_allows_it(runner, kind):
+    meeting = threading.Barrier(2)
+
+    def meet(batch):
+        try:
+            meeting.wait(5 if kind is Concurrency.PARALLEL else 0.2)
+        except threading.BrokenBarrierError:
+            return None  # nobody came: refused below, as no output of the contract
+        return good()
+
+    made = runner(kind, run=meet)
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = [each.exception() for each in [pool.submit(made.run, BATCH) for _ in range(2)]]
+    assert [outcome is None for outcome in outcomes] == [kind is Concurrency.PARALLEL] * 2
+    made.close()

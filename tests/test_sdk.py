@@ -66,7 +66,8 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 def test_the_public_names():
-    assert sorted(segkit.__all__) == ["Results", "SegkitError", "YOLO", "__version__", "errors", "formats"]
+    names = ["Results", "SegkitError", "YOLO", "__version__", "errors", "formats", "save_coco_results"]
+    assert sorted(segkit.__all__) == names
     for name in segkit.__all__:
         assert getattr(segkit, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -76,7 +77,7 @@ def test_the_public_names():
 def test_the_public_methods_of_a_model():
     public = {name for name in dir(YOLO) if not name.startswith("_")}
     assert public == {
-        "export", "export_to", "fuse", "info", "load", "names", "network", "predict", "save", "task", "to",
+        "embed", "export", "export_to", "fuse", "info", "load", "names", "network", "predict", "save", "task", "to",
     }  # fmt: skip
 
 
@@ -302,7 +303,7 @@ def test_formats_as_data():
     ("model", "problem"),
     [
         ("x" * 300 + ".pt", "file name too long"),
-        ("https://example.com/yolov8n-seg.pt", "'https://example.com/yolov8n-seg.pt': models are not downloaded"),
+        ("ftp://example.com/yolov8n-seg.pt", "'ftp://example.com/yolov8n-seg.pt': only http and https addresses"),
         (os.devnull, "a pipe or a device"),
         ("nul\0.pt", "no such file"),
     ],

@@ -11,6 +11,7 @@ import pytest
 from segkit.core.backend.pipeline import ModelCard, export, plan
 from segkit.core.backend.registry import Registry
 from segkit.core.errors import OptionError, RuntimeFailure, SourceError
+from segkit.core.images.items import Frame, Item
 from segkit.core.images.sources import open_sources
 from segkit.core.inference.arguments import PredictArguments
 from segkit.core.inference.session import Session
@@ -96,17 +97,97 @@ def test_an_artefact_of_fixed_batch_is_fed_that_batch_unless_told_otherwise(make
     assert sizes == [4, 1, 1, 1]
 
 
-def test_results_are_made_one_batch_at_a_time(make):
-    read = []
+def numbered(count: int, log: list[str], *, live: bool = False, broken: tuple[int, ...] = ()):
+    """Items that note when they are asked for."""
+    for index in range(count):
+        log.append(f"ask {index}")
+        if index in broken:
+            yield Item(index, f"{index}.jpg", error=SourceError(f"{index}.jpg", "broken"))
+        else:
+            yield Item(index, f"{index}.jpg", PICTURE, frame=Frame(index + 1, live=True) if live else None)
 
-    def items():
-        for item in open_sources([PICTURE] * 4, ahead=0):
-            read.append(item.index)
-            yield item
 
-    results = make("blob", dynamic=True).predict(items(), PredictArguments(batch=1), lambda error: None)
-    next(results)
-    assert len(read) <= 2
+def test_one_picture_is_read_ahead_while_the_runtime_is_at_work(make):
+    log: list[str] = []
+    for result in make("blob", dynamic=True).predict(numbered(4, log), PredictArguments(batch=1), lambda error: None):
+        log.append(f"give {result.path[0]}")
+    assert log == ["ask 0", "give 0", "ask 1", "ask 2", "give 1", "ask 3", "give 2", "give 3"]
+
+
+def test_a_live_picture_is_answered_before_the_next_is_asked_for(make):
+    log: list[str] = []
+    for result in make("blob").predict(numbered(3, log, live=True), PredictArguments(), lambda error: None):
+        log.append(f"give {result.path[0]}")
+    assert log == ["ask 0", "give 0", "ask 1", "give 1", "ask 2", "give 2"]
+
+
+def test_unreadable_items_are_told_in_their_place(make):
+    log: list[str] = []
+    items = numbered(7, [], broken=(0, 3, 4, 6))
+    for result in make("blob").predict(items, PredictArguments(), lambda error: log.append(f"error {error.source}")):
+        log.append(f"result {result.path}")
+    kinds = ["error", "result", "result", "error", "error", "result", "error"]
+    assert log == [f"{kind} {index}.jpg" for index, kind in enumerate(kinds)]
+
+
+@pytest.mark.parametrize("name", ["blob", "serial", "bound"])
+def test_a_runtime_that_fails_at_one_picture_has_given_those_before_it(make, monkeypatch, name):
+    session = make(name)
+    original, calls = session._runner.run, []
+
+    def fail_at_the_third(batch):
+        calls.append(batch)
+        if len(calls) == 3:
+            raise RuntimeFailure(name, "out of memory")
+        return original(batch)
+
+    monkeypatch.setattr(session._runner, "run", fail_at_the_third)
+    seen = []
+    with pytest.raises(RuntimeFailure, match="out of memory"):
+        seen.extend(session.predict(open_sources([PICTURE] * 6), PredictArguments(), lambda error: None))
+    assert [result.path for result in seen] == ["image0.jpg", "image1.jpg"]
+    assert len(run(session, [PICTURE] * 3)[0]) == 3, "the session works on"
+
+
+def test_an_impossible_tensor_is_refused_after_what_came_before_it(make):
+    torch = pytest.importorskip("torch")
+    session, seen = make("blob", dynamic=True), []
+    with pytest.raises(OptionError, match="multiples of 32, not 100x64"):
+        seen.extend(
+            session.predict(open_sources([PICTURE, PICTURE, torch.rand(3, 100, 64)]), PredictArguments(), print)
+        )
+    assert len(seen) == 2
+
+
+def test_pixels_are_made_ahead_in_the_form_that_the_predictor_takes(make, monkeypatch):
+    session, made = make("blob"), []
+    original = session._runner.run
+
+    def takes_floats(batch):
+        made.append(set(batch.views))
+        assert batch.f32_nchw.size
+        return original(batch)
+
+    monkeypatch.setattr(session._runner, "run", takes_floats)
+    results, _ = run(session, [PICTURE] * 3)
+    assert made == [set(), {"f32_nchw"}, {"f32_nchw"}]
+    assert all(result.speed["preprocess"] > 0 and result.speed["inference"] > 0 for result in results)
+
+
+def test_closing_the_results_early_leaves_no_thread(make):
+    results = make("bound").predict(open_sources([PICTURE] * 9), PredictArguments(), lambda error: None)
+    next(results), next(results)
+    assert any(thread.name.startswith("segkit-compute") for thread in threading.enumerate())
+    results.close()
+    assert not any(thread.name.startswith("segkit-compute") for thread in threading.enumerate())
+
+
+def test_a_closed_session_refuses_with_one_line(make):
+    session = make("serial")
+    run(session, PICTURE)
+    session.close()
+    with pytest.raises(RuntimeFailure, match="it was closed before this call"):
+        run(session, PICTURE)
 
 
 def test_the_letterbox_is_square_by_default_and_minimal_when_asked(make, monkeypatch):

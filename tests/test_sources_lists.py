@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).parent / "fakes"))
 from films import film
 
 from segkit.core.errors import SourceError
-from segkit.core.images.lists import COLUMNS, names_in_lines, names_in_table
+from segkit.core.images.lists import COLUMNS, LIMIT, names_in_lines, names_in_table
 from segkit.core.images.sources import open_sources
 
 
@@ -37,6 +37,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def names(source: object) -> list[str]:
     return [Path(item.path).name for item in open_sources(source)]
+
+
+def test_a_file_far_too_large_for_a_list_is_not_read(folder: Path) -> None:
+    with (folder / "dump.csv").open("wb") as file:
+        file.write(b"a.png\n")
+        file.truncate(LIMIT + 1)  # nothing but a hole
+    with pytest.raises(SourceError, match="the list holds more than 256 MB"):
+        open_sources(folder / "dump.csv")
 
 
 def test_a_text_file_lists_sources_of_every_kind(folder: Path) -> None:
@@ -66,6 +74,7 @@ def test_a_listed_path_is_that_of_the_lists_folder_else_of_the_working_folder(fo
         ("label,Image\ncat,a.png\ndog,b.png\n", ["a.png", "b.png"]),
         ("file,path\nx,a.png\ny,b.png\n", ["a.png", "b.png"]),
         ("Source;n\na.png;1\nb.png;2\n", ["a.png", "b.png"]),
+        ("id,filename\n1,a.png\n2,b.png\n", ["a.png", "b.png"]),
         ("n\tfile\n1\ta.png\n2\tb.png\n", ["a.png", "b.png"]),
         ('path\n"a, b.png"\n"say ""hi"".png"\n', ["a, b.png", 'say "hi".png']),
         ("n,path\n1,a.png\n2\n3,\n4,b.png\n", ["a.png", "b.png"]),

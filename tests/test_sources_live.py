@@ -24,9 +24,9 @@ from films import STALL, Cameras, Sender, film, number_in
 
 from segkit.cli import main
 from segkit.core.errors import MissingDependencyError, SourceError
+from segkit.core.http import masked
 from segkit.core.images import capture, live
 from segkit.core.images.items import Item
-from segkit.core.images.masking import masked
 from segkit.core.images.sources import open_sources
 
 
@@ -389,6 +389,7 @@ def test_the_screen_is_what_stands_on_it(screen: np.ndarray) -> None:
             "https://host/a.mp4?X-Amz-Signature=ab&access_token=cd",
             "https://host/a.mp4?X-Amz-Signature=***&access_token=***",
         ),
+        ("https://blob/a.onnx?sv=2024&design=x&sig=ab%3D", "https://blob/a.onnx?sv=2024&design=x&sig=***"),
         ("rtsp://cam/user=admin_password=ab_channel=1", "rtsp://cam/user=admin_password=***"),
         ("photos/a@b=c.jpg", "photos/a@b=c.jpg"),
     ],

@@ -82,6 +82,8 @@ def test_a_smaller_view_keeps_the_input_and_widens_its_border():
     ("options", "words"),
     [
         ({"tile": 16}, "tile='16,16' is not usable: give sides of 32 pixels or more"),
+        ({"tile": "abc"}, "Option tile='abc' is not usable: give one whole number"),
+        ({"tile": 0}, "Option tile=0 is not usable: a side must be at least 1"),
         ({"overlap": 0.3}, "Option overlap is of tiles: give tile too, e.g. tile=640"),
         ({"tile": 640, "overlap": 1}, "overlap=1"),
     ],

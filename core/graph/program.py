@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ from segkit.core.backend.options import HeadLayout
 from segkit.core.errors import OptionError
 from segkit.core.images import Size
 from segkit.core.model import SegmentationNetwork, load_network
-from segkit.core.model.head import Decoded, Grid
+from segkit.core.model.head import Decoded, Grid, RawHead
 
 INPUT_NAME = "images"
 JOINED = ("output0", "output1")
@@ -28,20 +30,36 @@ class Program:
     """A captured network.
 
     Attributes:
-        exported: functional ATen graph (conv2d and silu kept whole); weights by name in its state dict.
-        module: what was captured: fused, eval mode, images → the outputs.
+        module: what was captured: fused, eval mode, images → the outputs. Its `half()` brings the layers alone to half
+            precision; input, outputs and the arithmetic on pixels stay float32.
         example: input of the capture, (batch, 3, H, W) float32.
         head: arrangement of the outputs.
         input_name: name of the input.
         output_names: names of the outputs, in order.
+        free: sides of the input that are not those of the example, as `torch.export` takes them.
     """
 
-    exported: ExportedProgram
     module: nn.Module
     example: Tensor
     head: HeadLayout
     output_names: tuple[str, ...]
+    free: tuple[dict[int, object] | None]
     input_name: str = INPUT_NAME
+
+    @cached_property
+    def exported(self) -> ExportedProgram:
+        """Functional ATen graph (conv2d and silu kept whole); weights by name in its state dict. Made by `torch.export`
+        when first asked for: it takes seconds, and whoever traces the module needs none of it.
+        """
+        example = self.example
+        if self.free[0] and 0 in self.free[0]:  # a batch of one would be taken for a constant
+            example = example.new_zeros((max(len(example), 2), *example.shape[1:]))
+        with torch.no_grad(), warnings.catch_warnings():
+            # torch warns about itself: its own pytree nodes are built in a way that it has deprecated.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            exported = torch.export.export(self.module, (example,), dynamic_shapes=self.free, strict=False)
+            functional: ExportedProgram = exported.run_decompositions({})
+        return functional
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -70,13 +88,14 @@ def capture(
     dynamic_batch: bool = False,
     dynamic_size: bool = False,
 ) -> Program:
-    """Capture a network with `torch.export`.
+    """Capture a network.
 
     Args:
         model: weights on disk, or a network, which is left as it is.
         head: arrangement of the outputs: joined (output0 (B, 4 + nc + masks, A), output1 (B, masks, H/4, W/4)) or
             split (boxes (B, 4, A), scores (B, nc, A), coefficients (B, masks, A), prototypes); boxes in pixels or in
-            0..1 of the input's sides.
+            0..1 of the input's sides. With `nms` too the program ends before the selection of detections: every format
+            has operators of its own for that, and its exporter appends them.
         imgsz: (height, width) of the input, multiples of the network's stride.
         batch: pictures in a run.
         dynamic_batch: any number of pictures.
@@ -85,25 +104,16 @@ def capture(
 
     Raises:
         ModelFileError: the file is no YOLOv8-seg.
-        OptionError: `imgsz` is no multiple of the stride, or the head asks for NMS.
+        OptionError: `imgsz` is no multiple of the stride.
     """
-    head = head or HeadLayout()
+    head = (head or HeadLayout()).model_copy(update={"nms": False})
     network = load_network(model) if isinstance(model, Path) else copy.deepcopy(model).cpu().float()
-    if head.nms:
-        raise OptionError.invalid("nms", True, "the graph ends before the selection of detections")
     if any(side < 1 or side % network.stride for side in imgsz):
         raise OptionError.invalid("imgsz", imgsz, f"both sides must be multiples of {network.stride}")
     module = _Wrapped(network.eval().fuse(), head, None if dynamic_size else imgsz).eval()
-    # A batch of one would be taken for a constant.
-    shape = (max(batch, 2) if dynamic_batch else batch, 3, *imgsz)
-    example = torch.zeros(shape)
-    with torch.no_grad(), warnings.catch_warnings():
-        # torch warns about itself: its own pytree nodes are built in a way that it has deprecated.
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-        exported = torch.export.export(
-            module, (example,), dynamic_shapes=_dynamic(network.stride, dynamic_batch, dynamic_size), strict=False
-        ).run_decompositions({})
-    return Program(exported, module, example[:batch], head, JOINED if head.outputs == "joined" else SPLIT)
+    free = _free(network.stride, dynamic_batch, dynamic_size)
+    names = JOINED if head.outputs == "joined" else SPLIT
+    return Program(module, torch.zeros((batch, 3, *imgsz)), head, names, free)
 
 
 class _Wrapped(nn.Module):
@@ -116,7 +126,7 @@ class _Wrapped(nn.Module):
         """`size` of the input, if it is constant: anchors are then computed once, here."""
         super().__init__()
         self.network = network
-        self._layout, self._constant = head, size is not None
+        self._layout, self._constant, self._half = head, size is not None, False
         if size is not None:
             grid = self._grid(torch.empty(0), *size)
             self.register_buffer("centres", grid.centres)
@@ -125,16 +135,30 @@ class _Wrapped(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) → outputs in the order of the layout."""
         grid = Grid(self.centres, self.sides) if self._constant else self._grid(images, *images.shape[2:])
-        decoded: Decoded = self.network.head.decode(self.network.raw(images), grid)
+        decoded: Decoded = self.network.head.decode(self._raw(images), grid)
         if self._layout.outputs == "split":
             return tuple(decoded)
         return torch.cat((decoded.boxes, decoded.scores, decoded.coefficients), 1), decoded.prototypes
+
+    def half(self) -> Self:
+        """Half precision for the layers alone: a coordinate of 600 in float16 would be rounded to half a pixel."""
+        self.network.half()
+        self.network.head.dfl.float()  # part of that arithmetic
+        self._half = True
+        return self
+
+    def _raw(self, images: Tensor) -> RawHead:
+        if not self._half:
+            return self.network.raw(images)
+        # By what a weight is, not by naming half: a trace can be brought back to float32, where half is slow.
+        images = images.type_as(next(self.network.parameters()))
+        return RawHead(*(output.float() for output in self.network.raw(images)))
 
     def _grid(self, like: Tensor, height: int, width: int) -> Grid:
         return self.network.head.grid(like, height, width, unit=self._layout.boxes == "unit")
 
 
-def _dynamic(stride: int, batch: bool, size: bool) -> tuple[dict[int, object] | None]:
+def _free(stride: int, batch: bool, size: bool) -> tuple[dict[int, object] | None]:
     shapes: dict[int, object] = {}
     if batch:
         shapes[0] = Dim("batch", min=1, max=4096)

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from segkit.core.errors import ModelFileError, SegkitError
-from segkit.core.http import AddressError, is_offline, name_in, opened
+from segkit.core.http import AddressError, is_offline, masked, name_in, opened
 from segkit.core.hub.cache import ADDRESSES, Record, beside, cache_folder, locked, read_record, whole
 from segkit.core.hub.download import Wanted, download
 from segkit.core.hub.known import Identity
@@ -34,7 +34,7 @@ def from_address(given: str) -> Path:
         return target
     if is_offline():
         problem = f"it is not in the cache '{cache_folder()}', and SEGKIT_OFFLINE forbids to download it"
-        raise ModelFileError(given, f"{problem}; download it yourself and give the file")
+        raise ModelFileError(masked(given), f"{problem}; download it yourself and give the file")
     try:
         with locked(target, target.name):
             now = _kept(target)
@@ -50,11 +50,11 @@ def from_address(given: str) -> Path:
 
 def _download(given: str, address: str, target: Path, digest: str | None) -> Path:
     identities = (Identity(digest),) if digest else ()
-    notice(f"{target.name}: downloading {address} into '{target.parent}'")
+    notice(f"{target.name}: downloading {masked(address)} into '{target.parent}'")
     try:
         record = download(Wanted(target.name, address, target, identities, "the digest in its address"))
     except AddressError as error:
-        raise ModelFileError(given, error.problem) from error
+        raise ModelFileError(masked(given), error.problem) from error
     if not digest and address.lower().startswith("http:"):
         words = "it came over plain http, where anybody on the way can change it; to have it checked, add"
         notice(f"{target.name}: {words} #sha256={record.sha256} to its address")
@@ -80,7 +80,9 @@ def _kept(target: Path) -> Record | None:
 
 def _place(address: str) -> Path:
     """A folder for the address as a whole, and in it the name it ends with: results are called after that."""
-    name = re.sub(r"[^\w.+() -]", "_", name_in(address))[-100:].strip(". ") or "model"
+    name = re.sub(r"[^\w.+() -]", "_", name_in(address))
+    # A name may have 255 bytes, and those of the files beside it are longer.
+    name = name.encode()[-150:].decode(errors="ignore").strip(". ") or "model"
     return cache_folder() / ADDRESSES / sha256(address.encode()).hexdigest()[:16] / name
 
 
@@ -95,5 +97,5 @@ def _split(given: str) -> tuple[str, str | None]:
         return address, None
     found = _DIGEST.fullmatch(fragment)
     if not found:
-        raise ModelFileError(given, "after '#' only sha256= with 64 hex digits is understood")
+        raise ModelFileError(masked(given), "after '#' only sha256= with 64 hex digits is understood")
     return address, found[1].lower()

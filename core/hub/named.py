@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from segkit.core.errors import ModelFileError
-from segkit.core.http import AddressError, is_offline
+from segkit.core.http import AddressError, is_offline, masked
 from segkit.core.hub.cache import WEIGHTS, Record, beside, cache_folder, locked, read_record, whole
 from segkit.core.hub.download import Wanted, download
 from segkit.core.hub.known import Identity, addresses_of, known
@@ -41,7 +41,7 @@ def _from_first(name: str, target: Path, addresses: list[str]) -> Record:
     """Download from the first address that has the file."""
     table = known()
     identities, origin = _expected(name, target)
-    notice(f"{name}: not here yet; downloading {addresses[0]} into '{target.parent}'")
+    notice(f"{name}: not here yet; downloading {masked(addresses[0])} into '{target.parent}'")
     terms = f"by {table.owner} under {table.licence}, and so is what is exported from it"
     notice(f"{name}: {terms}; segkit itself is Apache-2.0")
     for address in addresses:
@@ -51,7 +51,7 @@ def _from_first(name: str, target: Path, addresses: list[str]) -> Record:
             if error.status in (404, 410) and address != addresses[-1]:
                 continue
             way_out = f"the file can also be put into the working folder or at '{target}' by hand"
-            raise ModelFileError(name, f"{error.problem} (from {address}); {way_out}") from error
+            raise ModelFileError(name, f"{error.problem} (from {masked(address)}); {way_out}") from error
     raise AssertionError("there is always an address")
 
 

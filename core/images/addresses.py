@@ -9,11 +9,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from segkit.core.errors import SourceError
-from segkit.core.http import AddressError, is_address, name_in, opened
+from segkit.core.http import AddressError, is_address, masked, name_in, opened
 from segkit.core.images.fetch import fetch, name_of
 from segkit.core.images.files import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from segkit.core.images.items import Contents, Context, Entry
-from segkit.core.images.masking import masked
 from segkit.core.images.streams import stream_entry
 from segkit.core.images.video import bytes_contents, passing_video
 

@@ -68,17 +68,18 @@ class Capture:
 
     @classmethod
     def of_file(cls, path: Path, label: str, problem: str) -> Capture:
-        """Open a video file."""
+        """Open a video file; a SourceError also where its name is not UTF-8."""
         # An absolute path cannot be taken for an option, a protocol or a pattern of ffmpeg's.
-        name = str(path.absolute())
+        name = _utf8(str(path.absolute()), label)
         return cls(lambda: cv2.VideoCapture(name, _BACKEND), label, problem)
 
     @classmethod
     def of_stream(cls, address: str, label: str, problem: str) -> Capture:
         """Open a stream by its address; opening and each frame take at most `OPEN_TIMEOUT` and `READ_TIMEOUT`."""
+        name = _utf8(address, label)
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(OPEN_TIMEOUT * 1e3)]
         limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(READ_TIMEOUT * 1e3)]
-        return cls(lambda: cv2.VideoCapture(address, _BACKEND, limits), label, problem)
+        return cls(lambda: cv2.VideoCapture(name, _BACKEND, limits), label, problem)
 
     @classmethod
     def of_camera(cls, number: int, label: str, problem: str) -> Capture:
@@ -131,3 +132,12 @@ class Capture:
         if width * height > MAX_PIXELS:
             size = f"its frames of {width:.0f}x{height:.0f} pixels are"
             raise SourceError(self._label, f"{size} over the limit of {MAX_PIXELS / 1e6:.0f} megapixels")
+
+
+def _utf8(name: str, label: str) -> str:
+    """`name`, unless it holds bytes of a file name that are no text: OpenCV would end the process over it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise SourceError(label, "videos are opened by names in UTF-8 only; rename the file or its folder") from None
+    return name

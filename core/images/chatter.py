@@ -7,15 +7,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import cv2
 
 _FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
 _QUIET = "-8"  # AV_LOG_QUIET
+_SILENT = 0  # cv::utils::logging::LOG_LEVEL_SILENT
 
 _lock = threading.Lock()
 _users = 0
-_before = cv2.utils.logging.LOG_LEVEL_WARNING
+_before = 3
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def silent() -> Iterator[None]:
     global _users, _before
     with _lock:
         if not _users:
-            _before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+            _before = _set_level(_SILENT)
         _users += 1
     try:
         yield
@@ -35,7 +37,14 @@ def silent() -> Iterator[None]:
         with _lock:
             _users -= 1
             if not _users:
-                cv2.utils.logging.setLogLevel(_before)
+                _set_level(_before)
+
+
+def _set_level(level: int) -> int:
+    """Set OpenCV's level of logging, which has moved between its versions 4.12 and 4.14; gives the one before."""
+    home: Any = getattr(cv2.utils, "logging", cv2)
+    before: int = home.setLogLevel(level)
+    return before
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segkit.core.errors import SourceError
+from segkit.core.files import file_name_of
 from segkit.core.http import AddressError, is_address, name_in, opened
 
 __all__ = ["LIMIT", "fetch", "is_address", "name_of"]
@@ -12,8 +13,11 @@ LIMIT = 256 << 20
 
 
 def name_of(address: str) -> str:
-    """The file name in an address, for results: 'https://host/a/bus.jpg?x=1' → 'bus.jpg'."""
-    return name_in(address) or "image.jpg"
+    """The file name in an address, for results: 'https://host/a/bus.jpg?x=1' → 'bus.jpg'.
+
+    What is written is called after it: it leads nowhere else, whatever the address has escaped in it.
+    """
+    return file_name_of(name_in(address) or "image.jpg")
 
 
 def fetch(address: str) -> bytes:

@@ -30,6 +30,13 @@ class Frame:
     live: bool = False
 
 
+def label_of(path: str, frame: Frame | None) -> str:
+    """A picture in a line of text: its path, and for a frame its number: "street.mp4 12/300"."""
+    if frame is None:
+        return path
+    return f"{path} {frame.number}" + (f"/{frame.count}" if frame.count else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """One picture of an entry, or the reason why there is none.

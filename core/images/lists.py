@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, Never
 
 from segkit.core.errors import SourceError
+from segkit.core.http import masked
 from segkit.core.images.fetch import LIMIT
 from segkit.core.images.files import head_of
 from segkit.core.images.items import Context, Entry
 from segkit.core.images.live import together, turns
-from segkit.core.images.masking import masked
 from segkit.core.images.screen import means_screen
 from segkit.core.images.signature import HEAD, is_picture, is_video, text_of
 from segkit.core.images.video import bytes_contents, passing_video
 
-COLUMNS = ("path", "source", "image", "file")
+COLUMNS = ("path", "source", "image", "file", "filename", "file_name", "url")
 """Names of the column of a table that holds the sources, the first of them that there is."""
 
 _TABLE, _TURNS = ".csv", ".streams"
@@ -113,6 +113,8 @@ def _listed(path: Path, context: Context) -> list[Entry]:
         trail = " → ".join(each.name for each in (*context.lists[context.lists.index(real) :], real))
         raise _LoopError(path, f"the list holds itself ({trail})")
     try:
+        if path.stat().st_size > LIMIT:
+            raise SourceError(path, f"the list holds more than {LIMIT >> 20} MB")
         text = text_of(path.read_bytes())
     except OSError as error:
         raise SourceError(path, (error.strerror or str(error)).lower()) from error

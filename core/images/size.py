@@ -18,8 +18,8 @@ def round_up(side: int, multiple: int = STRIDE) -> int:
     return -(-side // multiple) * multiple
 
 
-def parse_imgsz(value: object) -> Size:
-    """(height, width) from what users write: 640, "640", (480, 640), "480,640", "480x640".
+def parse_imgsz(value: object, option: str = "imgsz") -> Size:
+    """(height, width) from what users write: 640, "640", (480, 640), "480,640", "480x640"; `option` is for messages.
 
     Raises:
         OptionError: not one or two whole numbers, or a side below 1.
@@ -36,9 +36,9 @@ def parse_imgsz(value: object) -> Size:
     except ValueError:
         sides = []
     if len(sides) not in (1, 2):
-        raise OptionError.invalid("imgsz", value, "give one whole number, or height and width, e.g. 640 or 480,640")
+        raise OptionError.invalid(option, value, "give one whole number, or height and width, e.g. 640 or 480,640")
     if min(sides) < 1:
-        raise OptionError.invalid("imgsz", value, "a side must be at least 1 (a multiple of 32 is best)")
+        raise OptionError.invalid(option, value, "a side must be at least 1 (a multiple of 32 is best)")
     if max(sides) > 32768:
-        raise OptionError.invalid("imgsz", value, "a side of more than 32768 pixels is not supported")
+        raise OptionError.invalid(option, value, "a side of more than 32768 pixels is not supported")
     return sides[0], sides[-1]

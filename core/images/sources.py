@@ -58,8 +58,8 @@ class Sources:
             total += length
         return total
 
-    def __iter__(self) -> Iterator[Item]:
-        """Items in order. Close the iterator (a generator) to stop early: captures and threads end with it.
+    def __iter__(self) -> Generator[Item, None, None]:
+        """Items in order. Close it to stop early: captures and threads end with it.
 
         Raises:
             SourceError: the only entry cannot be read, or a live stream is lost for good.
@@ -96,8 +96,8 @@ def open_sources(source: object, *, ahead: int = 1, vid_stride: int = 1, stream_
 
             - a picture or video file (its content decides, not its name), or its http(s) address;
             - a folder of them (sorted, not recursive) or a pattern (`*`, `?`, `[…]`, `**`);
-            - a list of sources: a Python list, a `.txt` file (one a line), a `.csv` file (the column path, source,
-              image or file, else the first);
+            - a list of sources: a Python list, a `.txt` file (one a line), a `.csv` file (the column that its
+              first row calls path, source, image, file, filename, file_name or url, else the first);
             - a live source: a camera's number (0 or "0"), an address (rtsp, rtmp, tcp, udp; http for HLS and MJPEG), or
               `screen [number [left top width height]]`; a `.streams` file lists several to be read in turns, and those
               of any other list come together after the rest of it. A stream that is lost is tried again

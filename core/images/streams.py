@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from segkit.core.errors import SourceError
-from segkit.core.http import is_offline
+from segkit.core.http import is_offline, masked
 from segkit.core.images import capture
 from segkit.core.images.capture import Capture
 from segkit.core.images.items import Contents, Context, Entry
 from segkit.core.images.live import LiveReader
-from segkit.core.images.masking import masked
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "tcp", "udp")
 """What a stream's address may begin with, besides http and https."""

@@ -50,11 +50,11 @@ class Logits:
     def has_pixels(self, native: bool) -> bool:
         """Whether any pixel is on: nearly always settled by the pixel next to the highest sample."""
         y, x = divmod(int(self.samples.argmax()), self.samples.shape[1])
-        if not self.samples[y, x] > 0 or not np.isfinite(self.samples).all():
+        if not 0 < self.samples[y, x] < np.inf or not self.samples.min() > -np.inf:
             return False  # interpolation never exceeds the samples; and what is no number is no mask
         frame, (top, left, bottom, right) = self.frames[native], self.windows[native]
-        row = top + int(frame.y.weights[top:bottom, self.origin[0] + y].argmax())
-        column = left + int(frame.x.weights[left:right, self.origin[1] + x].argmax())
+        row = min(max(int(frame.y.near[self.origin[0] + y]), top), bottom - 1)
+        column = min(max(int(frame.x.near[self.origin[1] + x]), left), right - 1)
         return frame.value(self.samples, self.origin, row, column) > CLEARLY or bool(self.crop(native)[0].any())
 
 

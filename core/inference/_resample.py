@@ -9,8 +9,9 @@ float32, as the implementations that this must agree with do, so that pixels on 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +20,11 @@ from numpy.typing import NDArray
 from segkit.core.images import Letterbox, Size
 
 TILE = 96
-"""Side of the squares that are up-sampled at a time. They stay in the cache until they are thresholded, and their
-products are too small for a BLAS to wake its threads, which costs far more than it gives while a runtime's threads hold
-the cores."""
+"""Pixels along an axis that are up-sampled at a time."""
+
+PRODUCT = 230_000
+"""Most multiplications in one product: what comes out stays in the cache until it is thresholded, and a BLAS wakes no
+threads for so little, which costs far more than it gives while a runtime's threads hold the cores."""
 
 
 class Window(NamedTuple):
@@ -31,6 +34,14 @@ class Window(NamedTuple):
     left: int
     bottom: int
     right: int
+
+
+class Block(NamedTuple):
+    """Some pixels of a window, the samples that they read (counted from the first that is held), and their weights."""
+
+    pixels: slice
+    samples: slice
+    weights: NDArray[np.float32]
 
 
 class Axis:
@@ -50,23 +61,23 @@ class Axis:
         self.last = self._fine.high[self._final.high]
         """(outputs,) the last one."""
 
+    @cached_property
+    def near(self) -> NDArray[np.int64]:
+        """(inputs,) a pixel that lies close to each sample; for samples that no pixel reads, one close to the next."""
+        return np.minimum(np.searchsorted(self.first, np.arange(self.inputs)), self.outputs - 1)
+
     @property
     def weights(self) -> NDArray[np.float32]:
         """(outputs, inputs): two or three weights a row, zeros elsewhere."""
         return _matrix(self)
 
-    def blocks(self, start: int, stop: int, origin: int) -> list[tuple[slice, slice, NDArray[np.float32]]]:
-        """The pixels from `start` to `stop` in pieces of `TILE`, without the zeros of the matrix.
-
-        Each is: which of these pixels, which samples they read (counted from `origin`), and their weights.
-        """
-        pieces = []
-        for first in range(start, stop, TILE):
-            last = min(first + TILE, stop)
+    def blocks(self, start: int, stop: int, origin: int, size: int) -> Iterator[Block]:
+        """The pixels from `start` to `stop`, `size` at a time, without the zeros of the matrix."""
+        for first in range(start, stop, size):
+            last = min(first + size, stop)
             low, high = int(self.first[first]), int(self.last[last - 1]) + 1
             weights = self.weights[first:last, low:high]
-            pieces.append((slice(first - start, last - start), slice(low - origin, high - origin), weights))
-        return pieces
+            yield Block(slice(first - start, last - start), slice(low - origin, high - origin), weights)
 
     def _dense(self) -> NDArray[np.float32]:
         matrix = np.zeros((self.outputs, self.inputs), np.float32)
@@ -121,12 +132,19 @@ class Frame:
             origin: row and column of `samples[0, 0]` in the whole low-resolution map.
             window: the pixels wanted.
         """
-        out = np.empty((window.bottom - window.top, window.right - window.left), np.bool_)
-        across = self.x.blocks(window.left, window.right, origin[1])
-        for rows, used_rows, down in self.y.blocks(window.top, window.bottom, origin[0]):
-            for columns, used_columns, along in across:
-                values = down @ (samples[used_rows, used_columns] @ along.T)
-                np.greater(values, 0, out=out[rows, columns])
+        height, width = window.bottom - window.top, window.right - window.left
+        out = np.empty((height, width), np.bool_)
+        across = np.empty((len(samples), width), np.float32)
+        for columns, used, weights in self.x.blocks(window.left, window.right, origin[1], TILE):
+            np.matmul(samples[:, used], weights.T, out=across[:, columns])
+        # Fewer rows at a time read fewer samples each, so that there is less to multiply by the zeros between bands.
+        for rows, used, weights in self.y.blocks(
+            window.top, window.bottom, origin[0], TILE if width <= TILE else TILE // 2
+        ):
+            step = max(PRODUCT // weights.size, 1)
+            for left in range(0, width, step):
+                columns = slice(left, left + step)
+                np.greater(weights @ across[used, columns], 0, out=out[rows, columns])
         return out
 
     def value(self, samples: NDArray[np.float32], origin: tuple[int, int], row: int, column: int) -> float:

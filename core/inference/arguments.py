@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from segkit.core.backend.capability import Feature
-from segkit.core.backend.options import Device, ImgSize, Options, Precision, Switches, precision_aliases
+from segkit.core.backend.options import Device, ImgSize, Options, Precision, Switches, Threads, precision_aliases
 from segkit.core.errors import OptionError
 from segkit.core.images.size import STRIDE
 
@@ -75,7 +75,7 @@ class PredictArguments(Options):
         Precision.FP32, description="fp32 or fp16 (also: half=True), where the format decides at run time"
     )
     device: Device | None = Field(None, description="cpu, cuda, cuda:1, mps, … (default: cpu)")
-    threads: int | None = Field(None, ge=1, description="CPU threads of the runtime (default: its own choice)")
+    threads: Threads | None = Field(None, description="CPU threads of the runtime (default: its own choice)")
     augment: bool = Field(False, description="also look at mirrored and smaller copies of a picture, and merge")
     tile: Annotated[ImgSize | None, BeforeValidator(_empty_as_none)] = Field(
         None, description="cut large pictures into overlapping tiles of this size: one number, or height,width"

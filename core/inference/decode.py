@@ -61,20 +61,27 @@ def select(
     Equal scores are ordered by anchor, then by class, so that the result depends on the values alone. A score or a box
     that is not a finite number is never selected.
 
+    What a graph selected (`Selected`) is selected once more, so that limits tighter than those in the graph hold. That
+    is what the tighter limits alone would have given, with three exceptions. A lower `iou`, or `agnostic` on top, drops
+    boxes but does not bring back those that fell in the graph to a box that falls only now. A graph that filled its own
+    `max_det` has no further objects of the `classes` wanted. And where boxes of different classes compete in the graph,
+    one of a class that is not wanted can have suppressed one that is.
+
     Args:
         raw: outputs of a predictor, any strides; read only.
         conf: least score, strict.
-        iou: overlap above which the lower of two boxes falls, strict. Without effect on `Selected`.
+        iou: overlap above which the lower of two boxes falls, strict.
         max_det: most detections a picture.
         classes: keep only these class indices.
-        agnostic: boxes of different classes compete too. Without effect on `Selected`.
-        multi_label: every class of an anchor above `conf` is a candidate (as validation wants), not only its best one.
+        agnostic: boxes of different classes compete too.
+        multi_label: every class of an anchor above `conf` is a candidate (as validation wants), not only its best one;
+            without effect on `Selected`.
         max_candidates: most candidates that enter suppression.
     """
     wanted = None if classes is None else np.fromiter(classes, np.int64)
     if isinstance(raw, Selected):
         fields = zip(raw.xyxy, raw.confidence, raw.classes, raw.coefficients, strict=True)
-        return [_passed_on(*picture, conf=conf, max_det=max_det, wanted=wanted) for picture in fields]
+        return [_selected(*picture, np.float32(conf), wanted, iou, max_det, agnostic) for picture in fields]
     found = []
     for boxes, scores, coefficients in zip(raw.boxes, raw.scores, raw.coefficients, strict=True):
         confidence, labels, anchors = _candidates(boxes, scores, np.float32(conf), wanted, multi_label, max_candidates)
@@ -104,30 +111,24 @@ def _candidates(
     else:
         confidence = best[anchors]
         labels = np.argmax(columns == confidence, axis=0)
-    usable = np.isfinite(confidence) & np.isfinite(boxes[:, anchors]).all(axis=0)
-    if wanted is not None:
-        usable &= np.isin(labels, wanted)
-    order = np.argsort(-confidence, kind="stable")
-    order = order[usable[order]][:limit]
+    order = _best_first(confidence, labels, boxes[:, anchors].T, conf, wanted)[:limit]
     return confidence[order], labels[order], anchors[order]
 
 
-def _passed_on(
+def _selected(
     xyxy: NDArray[np.float32],
     confidence: NDArray[np.float32],
     labels: NDArray[np.int64],
     coefficients: NDArray[np.float32],
-    *,
-    conf: float,
-    max_det: int,
+    conf: np.float32,
     wanted: NDArray[np.int64] | None,
+    iou: float,
+    max_det: int,
+    agnostic: bool,
 ) -> Detections:
-    """What a graph selected, filtered by the user's limits, which may be tighter than those in the graph."""
-    usable = (confidence > np.float32(conf)) & np.isfinite(confidence) & np.isfinite(xyxy).all(axis=1)
-    if wanted is not None:
-        usable &= np.isin(labels, wanted)
-    order = np.argsort(-confidence, kind="stable")
-    order = order[usable[order]][:max_det]
+    """What a graph selected, under the user's limits, which may be tighter than those in the graph."""
+    order = _best_first(confidence, labels, xyxy, conf, wanted)
+    order = order[suppress(_rows(xyxy[order].T), None if agnostic else labels[order], iou, max_det)]
     return Detections(
         _rows(xyxy[order].T),
         confidence[order].astype(np.float32, copy=False),
@@ -135,6 +136,22 @@ def _passed_on(
         _rows(coefficients[order].T),
         np.full(len(order), -1, np.int64),
     )
+
+
+def _best_first(
+    confidence: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    boxes: NDArray[np.float32],
+    conf: np.float32,
+    wanted: NDArray[np.int64] | None,
+) -> NDArray[np.int64]:
+    """Places of those above the threshold that are finite numbers and of a wanted class; equal scores stay in order."""
+    usable = (confidence > conf) & np.isfinite(confidence) & np.isfinite(boxes).all(axis=1)
+    if wanted is not None:
+        usable &= np.isin(labels, wanted)
+    order = np.argsort(-confidence, kind="stable")
+    chosen: NDArray[np.int64] = order[usable[order]]
+    return chosen
 
 
 def _corners(boxes: NDArray[np.float32]) -> NDArray[np.float32]:

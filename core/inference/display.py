@@ -116,7 +116,7 @@ class Window(Display):
             cv2.namedWindow(name, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
             cv2.resizeWindow(name, *_on_screen(picture))
             self._open.add(name)
-        elif cv2.getWindowProperty(name, cv2.WND_PROP_VISIBLE) < 1:
+        elif not _stands(name):
             return False
         if not moving:
             cv2.setWindowTitle(name, title)
@@ -126,14 +126,14 @@ class Window(Display):
 
     def finish(self) -> None:
         """Leave the last picture until a key is pressed or its window closed."""
-        while self._standing and cv2.getWindowProperty(self._standing, cv2.WND_PROP_VISIBLE) >= 1:
+        while self._standing and _stands(self._standing):
             if cv2.waitKey(100) >= 0:
                 break
 
     def close(self) -> None:
         """Close the windows of this run."""
         for name in self._open:
-            if cv2.getWindowProperty(name, cv2.WND_PROP_VISIBLE) >= 1:
+            if _stands(name):
                 cv2.destroyWindow(name)
         self._open.clear()
 
@@ -161,6 +161,7 @@ class Viewer(Display):
         else:
             null = subprocess.DEVNULL
             command = [self._program, str(path)]
+            _STARTED[:] = [each for each in _STARTED if each.poll() is None]  # and those that have ended are gone
             _STARTED.append(subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True))
         return True
 
@@ -204,6 +205,14 @@ def _viewer() -> Viewer | None:
     screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     program = shutil.which("xdg-open") if screen else None
     return Viewer(program) if program else None
+
+
+def _stands(window: str) -> bool:
+    """Whether a window of that name is still there: some builds of OpenCV answer, some raise, once it was closed."""
+    try:
+        return cv2.getWindowProperty(window, cv2.WND_PROP_VISIBLE) >= 1
+    except cv2.error:
+        return False
 
 
 def _on_screen(picture: Picture) -> tuple[int, int]:

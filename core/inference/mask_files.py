@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core.errors import OutputError
+from segkit.core.files import file_name_of
 from segkit.core.images import Size
 from segkit.core.inference.masks import InstanceMasks
-from segkit.core.inference.saving import file_name_of, write_picture
+from segkit.core.inference.saving import write_picture
 
 NUMBERS = np.iinfo(np.uint16).max
 """The most objects that the pixels of a 16-bit map can tell apart."""

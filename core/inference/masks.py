@@ -129,7 +129,7 @@ class InstanceMasks:
 
     def _to_picture(self, outline: Outline) -> NDArray[np.float32]:
         points: NDArray[np.float32] = outline.astype(np.float32)
-        return points if self._native else self.letterbox.to_source(np.tile(points, 2))[:, :2].copy()
+        return points if self._native else self.letterbox.to_source(points)
 
 
 def _union(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from segkit.core.errors import OutputError
-from segkit.core.files import absent_folders, output_error, remove_empty
+from segkit.core.files import absent_folders, file_name_of, output_error, remove_empty
 from segkit.core.images import Picture
 from segkit.core.inference.arguments import MaskFiles, PredictArguments
 from segkit.core.inference.coco import CocoFile
@@ -16,7 +16,7 @@ from segkit.core.inference.display import open_display
 from segkit.core.inference.mask_files import write_index, write_instances
 from segkit.core.inference.recording import Recordings
 from segkit.core.inference.results import Results
-from segkit.core.inference.saving import file_name_of, write_picture
+from segkit.core.inference.saving import write_picture
 from segkit.core.notices import notice
 
 WRITABLE = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
@@ -145,6 +145,7 @@ class Stems:
         """None is taken."""
         self._pictures: set[str] = set()
         self._videos: set[str] = set()
+        self._numbers: dict[str, int] = {}
 
     def of_picture(self, path: str) -> str:
         """A stem for a picture."""
@@ -157,9 +158,12 @@ class Stems:
 
     def _free(self, stem: str, taken: set[str], meets: Callable[[str], bool]) -> str:
         """`stem`, numbered where it is taken, or `meets` the name of a frame; letters of either case are the same."""
-        free, number = stem, 2
+        number = self._numbers.get(stem.casefold(), 1)  # thousands of pictures may have one name
+        free = stem if number == 1 else f"{stem}-{number}"
         while (key := free.casefold()) in self._pictures or key in self._videos or meets(key):
-            free, number = f"{stem}-{number}", number + 1
+            number += 1
+            free = f"{stem}-{number}"
+        self._numbers[stem.casefold()] = number
         taken.add(key)
         return free
 
@@ -216,8 +220,6 @@ class Outputs:
         Raises:
             OutputError: a file could not be written to its end.
         """
-        if self._display is not None:
-            self._display.close()
         try:
             if self._folder is not None:
                 self._folder.close()
@@ -225,3 +227,6 @@ class Outputs:
             if error is None or isinstance(error, GeneratorExit):
                 raise
             notice(str(late))
+        finally:
+            if self._display is not None:
+                self._display.close()

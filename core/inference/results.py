@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core.errors import OptionError
+from segkit.core.files import file_name_of
 from segkit.core.images import Picture, Size
-from segkit.core.images.items import Frame
+from segkit.core.images.items import Frame, label_of
 from segkit.core.inference import coco, display, draw, interop, saving, tables
 from segkit.core.inference.arrays import OnHost
 from segkit.core.inference.colors import color_of
@@ -99,9 +100,7 @@ class Results(OnHost):
 
     def label(self) -> str:
         """The picture in a line of text: its path, and for a frame its number: "street.mp4 12/300"."""
-        if self.frame is None:
-            return self.path
-        return f"{self.path} {self.frame.number}" + (f"/{self.frame.count}" if self.frame.count else "")
+        return label_of(self.path, self.frame)
 
     def verbose(self) -> str:
         """Counts by class, e.g. "4 persons, 1 bus"; "no detections" when there are none."""
@@ -190,7 +189,7 @@ class Results(OnHost):
         Raises:
             OutputError: an unknown suffix, or a place that cannot be written; what was there before is untouched.
         """
-        path = Path(filename) if filename else Path(f"results_{Path(self.path).stem}.jpg")
+        path = Path(filename) if filename else Path(f"results_{file_name_of(Path(self.path).stem)}.jpg")
         saving.write_picture(path, self.plot(**{**plot, "pil": False}))
         return str(path)
 
@@ -237,7 +236,12 @@ class Results(OnHost):
         """A dictionary an object: name, class, confidence, box (x1, y1, x2, y2), segments (x, y); track_id if tracked.
 
         Coordinates are pixels of the picture, or 0..1 with `normalize`; all numbers are rounded to `decimals`.
+
+        Raises:
+            OptionError: `normalize` is something else, as in to_df("polars"), which would pass for True.
         """
+        if normalize not in (True, False):
+            raise OptionError.invalid("normalize", normalize, "give True or False; a library is given as library=…")
         boxes = self.boxes.xyxyn if normalize else self.boxes.xyxy
         outlines = (self.masks.xyn if normalize else self.masks.xy) if self.masks is not None else []
         rows = []
@@ -263,7 +267,7 @@ class Results(OnHost):
         polars structs.
 
         Raises:
-            OptionError: another library.
+            OptionError: another library, or it is not given by its name: library="polars".
             MissingDependencyError: it is not installed, or neither is.
         """
         return tables.data_frame(self.summary(normalize, decimals), library, columns=self._columns())

@@ -53,20 +53,21 @@ def runs(crop: NDArray[np.bool_], top: int, left: int, size: Size) -> NDArray[np
     return np.diff(edges, prepend=0, append=total)
 
 
+_GROUPS = np.array([1 << 5 * count - 1 for count in range(1, 13)], np.int64)
+"""Numbers from here on need more than 1, 2, 3, … groups, of which the last one holds the sign."""
+
+
 def compress(lengths: NDArray[np.int64]) -> str:
-    """The compressed string of run lengths (K,)."""
+    """The compressed string of run lengths (K,), at least one."""
     rest = lengths.astype(np.int64)
     rest[3:] -= lengths[1:-2]
-    more = np.ones(len(rest), np.bool_)
-    characters, written = [], []
-    while more.any():
-        written.append(more)
-        group = rest & 31
-        rest >>= 5
-        # A number ends with the group whose sign bit (16) says all there is to know of the rest.
-        more = more & (rest != -(group >> 4))
-        characters.append((group + 32 * more + 48).astype(np.uint8))
-    return np.stack(characters, 1)[np.stack(written, 1)].tobytes().decode("ascii")
+    magnitude = rest ^ (rest >> 63)  # -1 needs as much as 0, -2 as much as 1, and so on
+    count = 1 + np.searchsorted(_GROUPS, magnitude, side="right")
+    ends = np.cumsum(count)
+    place = np.arange(ends[-1]) - np.repeat(ends - count, count)
+    characters: NDArray[np.int64] = (np.repeat(rest, count) >> 5 * place & 31) + 48 + 32
+    characters[ends - 1] -= 32  # nothing follows
+    return characters.astype(np.uint8).tobytes().decode("ascii")
 
 
 def decompress(counts: str) -> NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core.errors import OutputError
-from segkit.core.files import atomic_write
+from segkit.core.files import atomic_write, file_name_of
 from segkit.core.images import Picture
 from segkit.core.inference.parts import Boxes, Masks
 
@@ -76,25 +75,23 @@ def write_crops(folder: Path, file_name: Path, picture: Picture, boxes: Boxes, c
         OutputError: the place cannot be written.
     """
     written = []
+    numbers: dict[Path, int] = {}  # each object begins where the last one of its class has found a place
     height, width = picture.shape[:2]
     for (x1, y1, x2, y2), name in zip(boxes.xyxy.tolist(), classes, strict=True):
         left, top = max(int(x1), 0), max(int(y1), 0)
         right, bottom = min(int(np.ceil(x2)), width), min(int(np.ceil(y2)), height)
         if right <= left or bottom <= top:
             continue
-        path = _free(folder / file_name_of(name) / file_name.name)
+        wanted = folder / file_name_of(name) / file_name.name
+        number, path = _free(wanted, numbers.get(wanted, 0) + 1)
+        numbers[wanted] = number
         write_picture(path, np.ascontiguousarray(picture[top:bottom, left:right]))
         written.append(path)
     return written
 
 
-def _free(path: Path) -> Path:
-    free, number = path, 2
-    while free.exists():
-        free, number = path.with_stem(f"{path.stem}{number}"), number + 1
-    return free
-
-
-def file_name_of(name: str) -> str:
-    """A class or source as the name of a file or folder on any system: no separators, no dots at the ends."""
-    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).strip(". ")[:100] or "_"
+def _free(path: Path, number: int) -> tuple[int, Path]:
+    """The first number from `number` on with which no file exists, and the path with it; the first has none."""
+    while (free := path if number == 1 else path.with_stem(f"{path.stem}{number}")).exists():
+        number += 1
+    return number, free

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,12 +21,29 @@ from segkit.core.images.sources import Item
 from segkit.core.inference.arguments import PredictArguments
 from segkit.core.inference.decode import Detections, select
 from segkit.core.inference.masks import InstanceMasks
+from segkit.core.inference.overlap import overlapped
 from segkit.core.inference.results import Results
 from segkit.core.inference.runner import RUNNERS
 from segkit.core.inference.selection import within
 from segkit.core.notices import notice
 
 OnError = Callable[[SourceError], None]
+
+
+class _Prepared(NamedTuple):
+    """Pictures, and the network's input made of them."""
+
+    items: list[Item]
+    batch: ImageBatch
+
+
+class _Computed(NamedTuple):
+    """The same with the raw outputs and the seconds that the runtime took."""
+
+    items: list[Item]
+    batch: ImageBatch
+    raw: Anchors | Selected
+    seconds: float
 
 
 class Session:
@@ -42,9 +61,10 @@ class Session:
         self.metadata: Metadata = metadata_of(backend, path) or Metadata()
         self._runner = RUNNERS[self.format.concurrency](backend, path, options)
         self._checked = False
+        self._views: frozenset[str] = frozenset()
 
     def close(self) -> None:
-        """Free the runtime."""
+        """Free the runtime, after the runs of other threads; what is asked for later is refused."""
         self._runner.close()
 
     def input_size(self, args: PredictArguments) -> Size:
@@ -85,7 +105,11 @@ class Session:
         return args.model_copy(update={"imgsz": self.input_size(args), "rect": rect})
 
     def predict(self, items: Iterable[Item], args: PredictArguments, on_error: OnError) -> Iterator[Results]:
-        """Results in the order of the items, one batch in memory at a time.
+        """Results in the order of the items.
+
+        The runtime is kept busy: while it computes a batch, the next one is read and letterboxed, and the caller has
+        the results of the one before. So up to three batches are in memory. A live picture and a single one wait for
+        nothing.
 
         Args:
             items: pictures; unreadable ones go to `on_error`.
@@ -101,8 +125,16 @@ class Session:
 
             yield from predict_views(self, items, args, on_error)
             return
-        for group in self._groups(items, args, on_error):
-            yield from self._run(group, args)
+
+        def finish(done: _Computed | SourceError) -> list[Results]:
+            if isinstance(done, SourceError):
+                on_error(done)
+                return []
+            return self._results(done, args)
+
+        with closing(overlapped(self._compute, self._prepared(items, args), at_once=_is_live)) as run:
+            for results in map(finish, run):  # map keeps nothing: raw outputs are gone before the next batch is there
+                yield from results
 
     def compute(self, batch: ImageBatch) -> tuple[Anchors | Selected, float]:
         """Raw outputs, and the seconds that the runtime took.
@@ -110,21 +142,35 @@ class Session:
         Raises:
             RuntimeFailure: the runtime failed, or computes no numbers.
         """
-        start = time.perf_counter()
+        made, start = batch.seconds, time.perf_counter()
         raw = self._runner.run(batch)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start - (batch.seconds - made)
+        self._views = batch.views
         if not self._checked:
             self._check_numbers(raw)
         return raw, seconds
 
-    def _groups(self, items: Iterable[Item], args: PredictArguments, on_error: OnError) -> Iterator[list[Item]]:
+    def _compute(self, work: _Prepared | SourceError) -> _Computed | SourceError:
+        return work if isinstance(work, SourceError) else _Computed(*work, *self.compute(work.batch))
+
+    def _prepared(self, items: Iterable[Item], args: PredictArguments) -> Iterator[_Prepared | SourceError]:
+        """Network input for each batch, with the pixels in the form that the predictor took the last time."""
+        for group in self._groups(items, args):
+            if isinstance(group, SourceError):
+                yield group
+                continue
+            batch = self._batch(group, args)
+            batch.make(self._views)
+            yield _Prepared(group, batch)
+
+    def _groups(self, items: Iterable[Item], args: PredictArguments) -> Iterator[list[Item] | SourceError]:
         """Lists of up to one batch of readable items; tensors of different shapes are kept apart."""
         fixed = None if self.metadata.dynamic_batch else self.metadata.batch
         limit = args.batch if "batch" in args.model_fields_set or fixed is None else fixed
         group: list[Item] = []
         for item in items:
             if item.error is not None:
-                on_error(item.error)
+                yield item.error
                 continue
             if group and _kind(item) != _kind(group[0]):
                 yield group
@@ -136,28 +182,26 @@ class Session:
         if group:
             yield group
 
-    def _run(self, group: list[Item], args: PredictArguments) -> Iterator[Results]:
-        batch = self._batch(group, args)
-        raw, seconds = self.compute(batch)
+    def _results(self, done: _Computed, args: PredictArguments) -> list[Results]:
         start = time.perf_counter()
         found = select(
-            raw,
+            done.raw,
             conf=args.conf,
             iou=args.iou,
             max_det=args.max_det,
             classes=args.classes,
             agnostic=args.agnostic_nms,
         )
-        made = [self._result(*each, batch, raw, args) for each in enumerate(zip(group, found, strict=True))]
-        count = len(group)
-        speed = {
-            "preprocess": batch.seconds * 1e3 / count,
-            "inference": max(seconds - batch.seconds, 0.0) * 1e3 / count,
-            "postprocess": (time.perf_counter() - start) * 1e3 / count,
+        pairs = zip(done.items, found, strict=True)
+        made = [self._result(*each, done.batch, done.raw, args) for each in enumerate(pairs)]
+        spent = {
+            "preprocess": done.batch.seconds,
+            "inference": done.seconds,
+            "postprocess": time.perf_counter() - start,
         }
         for result in made:
-            result.speed.update(speed)
-            yield result
+            result.speed.update({step: seconds * 1e3 / len(made) for step, seconds in spent.items()})
+        return made
 
     def _batch(self, group: list[Item], args: PredictArguments) -> ImageBatch:
         if group[0].tensor is None:
@@ -221,6 +265,10 @@ def rounded(size: Size, stride: int) -> Size:
     if (height, width) != size:
         notice(f"imgsz {size[0]}x{size[1]} is no multiple of {stride}: using {height}x{width}")
     return height, width
+
+
+def _is_live(work: _Prepared | SourceError) -> bool:
+    return isinstance(work, _Prepared) and any(item.frame is not None and item.frame.live for item in work.items)
 
 
 def _kind(item: Item) -> object:

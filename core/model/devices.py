@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import torch
 
 from segkit.core.errors import OptionError
+
+_lock = threading.Lock()
+_users = 0
+_undo = contextlib.ExitStack()
 
 
 def resolve(device: str) -> torch.device:
@@ -36,10 +41,25 @@ def available() -> list[str]:
 
 @contextlib.contextmanager
 def exact(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """On a CUDA device float32 means float32: torch's default there rounds to 10 bits of mantissa (TF32)."""
+    """On a CUDA device float32 means float32: torch's default there rounds to 10 bits of mantissa (TF32).
+
+    The switch is that of the whole process: of several threads the last to leave turns it back.
+    """
+    global _users
     if device.type != "cuda" or dtype is not torch.float32:
         yield
         return
-    now = torch.backends.cudnn
-    with now.flags(enabled=True, benchmark=now.benchmark, deterministic=now.deterministic, allow_tf32=False):
+    with _lock:
+        if not _users:
+            now = torch.backends.cudnn
+            _undo.enter_context(
+                now.flags(enabled=True, benchmark=now.benchmark, deterministic=now.deterministic, allow_tf32=False)
+            )
+        _users += 1
+    try:
         yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users:
+                _undo.close()
