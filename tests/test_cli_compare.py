@@ -12,8 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parent / "fakes"))
 from films import film
 
 from segkit.cli import main

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import os
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -235,10 +240,49 @@ def test_a_network_in_memory_is_written_and_loaded_once(loads):
 
 
 def test_a_copy_of_a_model_that_was_used_opens_its_own_session(fake, loads):
-    import copy
-
     model = fake("blob")
     expected = looks(model.predict(picture(50))[0])
     twin = copy.deepcopy(model)
     assert looks(twin.predict(picture(50))[0]) == expected
     assert loads.counts == {"blob": 2}
+
+
+# -- threads of the runtimes -----------------------------------------------------------------------------------------
+
+LOADS = """
+import os, sys
+from segkit import YOLO
+before = dict(os.environ)
+{use}
+assert "torch" in sys.modules
+assert dict(os.environ) == before, "the environment is the user's"
+"""
+
+
+PREDICT = "import numpy; YOLO(sys.argv[1]).predict(numpy.zeros((64, 64, 3), numpy.uint8), imgsz=64)"
+
+
+@pytest.mark.parametrize(
+    ("use", "chosen"),
+    [
+        (PREDICT, {}),
+        (PREDICT, {"GOMP_SPINCOUNT": "7"}),
+        (PREDICT, {"OMP_WAIT_POLICY": "ACTIVE"}),
+        ("YOLO('yolov8n-seg.yaml')", {}),
+        ("YOLO(sys.argv[1]).info()", {}),
+    ],
+    ids=["predict", "spins chosen", "policy chosen", "new network", "info"],
+)
+def test_idle_threads_of_torch_soon_leave_the_cores_to_others_unless_the_user_decided(n_seg_pt, use, chosen):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GOMP_", "OMP_"))}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", LOADS.format(use=use), str(n_seg_pt)],
+        env=environment | {"OMP_DISPLAY_ENV": "VERBOSE"} | chosen,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("this build of torch has another OpenMP than GNU's")
+    (spins,) = re.findall(r"GOMP_SPINCOUNT = '(\w+)'", done.stderr)
+    assert (spins == "1000") is (not chosen), spins

@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from file_server import FileServer, Reply
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.append(str(Path(__file__).parent / "fakes"))
-from file_server import FileServer, Reply
 
 from segkit import YOLO
 from segkit.cli import main

@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent / "fakes"))
 from file_server import FileServer, Reply
 
 from segkit.core.errors import ModelFileError, OutputError

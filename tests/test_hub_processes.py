@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent / "fakes"))
 from file_server import FileServer, Reply
 
 NAME = "yolov8m-seg.pt"

@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS: Mapping[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
 
 LEAVES = {f"segkit.core.{leaf}" for leaf in ("errors", "files", "http", "lazy", "notices")}
-ENGINE = {f"segkit.core.{part}" for part in ("backend", "data", "graph", "hub", "images", "inference", "model")} | LEAVES
+ENGINE = {
+    f"segkit.core.{part}" for part in ("backend", "data", "graph", "hub", "images", "inference", "model")
+} | LEAVES
 
 ALLOWED: Mapping[str, set[str]] = {
     "segkit.core": set(),

@@ -10,7 +10,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from films import film
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
@@ -41,6 +44,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory, n_seg_pt: Path, bus: Path) ->
     folder = tmp_path_factory.mktemp("desk")
     for path in (n_seg_pt, bus):
         shutil.copy(path, folder / path.name)
+    picture = cv2.imread(str(bus))
+    cv2.imwrite(str(folder / "map.tif"), np.tile(picture, (1, 2, 1)))
+    film(folder / "street.mp4", 3)
     return folder
 
 

@@ -6,7 +6,6 @@ import copy
 import gc
 import json
 import shutil
-import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -15,8 +14,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parent / "fakes"))
 from films import STALL, Cameras, film
 
 from segkit import YOLO, _stream

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from films import film
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-
-sys.path.append(str(Path(__file__).parent / "fakes"))
-from films import film
 
 from segkit.core.errors import SourceError
 from segkit.core.images.lists import COLUMNS, LIMIT, names_in_lines, names_in_table

@@ -16,11 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from films import STALL, Cameras, Sender, film, number_in
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.append(str(Path(__file__).parent / "fakes"))
-from films import STALL, Cameras, Sender, film, number_in
 
 from segkit.cli import main
 from segkit.core.errors import MissingDependencyError, SourceError

@@ -14,8 +14,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parent / "fakes"))
 from films import SIZE, film, number_in
 
 from segkit import YOLO

@@ -9,13 +9,12 @@ file is cut off. Field numbers are those of `onnx.proto3` in the ONNX specificat
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from segkit.core.backend import Metadata
 from segkit.core.errors import ModelFileError
+from segkit.plugins.onnx.protobuf import Field, fields, inside
 
 _LARGEST = 1 << 15
 
@@ -52,15 +51,6 @@ class Header:
         return metadata.model_copy(update=facts)
 
 
-class _Field(NamedTuple):
-    """One field of a message: a number, or the place [start, stop) of its bytes."""
-
-    number: int
-    value: int
-    start: int
-    stop: int
-
-
 def read_header(path: Path) -> Header:
     """Properties and input shape of an ONNX file.
 
@@ -80,84 +70,39 @@ def read_header(path: Path) -> Header:
 
 def _model(data: mmap.mmap) -> Header:
     version, graph, properties = 0, None, {}
-    for field in _fields(data, 0, len(data)):
+    for field in fields(data, 0, len(data)):
         if field.number == 1:  # ModelProto.ir_version
             version = field.value
         elif field.number == 7:  # ModelProto.graph
             graph = field
         elif field.number == 14:  # ModelProto.metadata_props
-            entry = {part.number: data[part.start : part.stop].decode() for part in _inside(data, field)}
+            entry = {part.number: data[part.start : part.stop].decode() for part in inside(data, field)}
             properties[entry.get(1, "")] = entry.get(2, "")
     if graph is None or not 1 <= version <= 1000:
         raise ValueError("no graph was found in it")
-    for field in _inside(data, graph):
+    for field in inside(data, graph):
         if field.number == 11:  # GraphProto.input, in the order of the network's signature
-            return Header(properties, _shape(data, field))
+            return Header(properties, shape_of(data, field))
     return Header(properties, None)
 
 
-def _shape(data: mmap.mmap, value_info: _Field) -> Shape | None:
+def shape_of(data: mmap.mmap, value_info: Field) -> Shape | None:
     """ValueInfoProto.type (2) → TypeProto.tensor_type (1) → shape (2) → dim (1) → dim_value (1) or dim_param (2)."""
     place = value_info
     for number in (2, 1, 2):
-        found = [field for field in _inside(data, place) if field.number == number]
+        found = [field for field in inside(data, place) if field.number == number]
         if not found:
             return None
         place = found[-1]
     sizes: list[int | str] = []
-    for dimension in _inside(data, place):
+    for dimension in inside(data, place):
         size: int | str = ""
-        for part in _inside(data, dimension):
+        for part in inside(data, dimension):
             # Not above zero (as a negative number is written, above 63 bits) is how some tools write "free".
             fixed = part.value if 0 < part.value < 1 << 63 else ""
             size = fixed if part.number == 1 else data[part.start : part.stop].decode()
         sizes.append(size)
     return tuple(sizes)
-
-
-def _inside(data: mmap.mmap, field: _Field) -> Iterator[_Field]:
-    return _fields(data, field.start, field.stop)
-
-
-def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[_Field]:
-    """The fields of the message in data[at:end].
-
-    Raises:
-        ValueError: it is no message, or its end is missing.
-    """
-    while at < end:
-        tag, at = _varint(data, at, end)
-        number, wire_type = tag >> 3, tag & 7
-        value = 0
-        if wire_type == 0:
-            start = at
-            value, at = _varint(data, at, end)
-        elif wire_type in (1, 5):
-            start, at = at, at + (8 if wire_type == 1 else 4)
-        elif wire_type == 2:
-            length, start = _varint(data, at, end)
-            at = start + length
-        else:
-            raise ValueError(f"byte {at} belongs to no field")
-        if number == 0:
-            raise ValueError(f"byte {at} belongs to no field")
-        if at > end:
-            raise ValueError(f"byte {at} is announced, but it ends at {end} (an interrupted download?)")
-        yield _Field(number, value, start, at)
-
-
-def _varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
-    """(value, place behind it) of a number of 7 bits a byte, lowest first."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= end:
-            raise ValueError(f"it breaks off at byte {end}")
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return value, at
-    raise ValueError(f"byte {at} belongs to no number")
 
 
 def _other_kind(path: Path) -> str | None:

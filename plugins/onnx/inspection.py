@@ -14,8 +14,8 @@ from pathlib import Path
 
 from segkit.core.backend import Inspection, TensorInfo
 from segkit.core.errors import ModelFileError
-from segkit.plugins.onnx.header import _Field, _inside, _shape, _varint, read_header
-from segkit.plugins.onnx.header import _fields as fields
+from segkit.plugins.onnx.header import read_header, shape_of
+from segkit.plugins.onnx.protobuf import Field, fields, inside, varint
 
 TYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "string"}
 TYPES |= {9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128"}
@@ -34,7 +34,7 @@ TELLING = ("author", "version", "license")
 class _Graph:
     """The graph's parts, gathered in one walk."""
 
-    def __init__(self, data: mmap.mmap, graph: _Field) -> None:
+    def __init__(self, data: mmap.mmap, graph: Field) -> None:
         self.operators: Counter[str] = Counter()
         self.numbers: Counter[str] = Counter()
         self.tensors = 0
@@ -42,9 +42,9 @@ class _Graph:
         inputs: list[TensorInfo] = []
         outputs: list[TensorInfo] = []
         weights: set[str] = set()
-        for field in _inside(data, graph):
+        for field in inside(data, graph):
             if field.number == 1:  # GraphProto.node; its op_type is 4
-                self.operators.update(_text(data, part) for part in _inside(data, field) if part.number == 4)
+                self.operators.update(_text(data, part) for part in inside(data, field) if part.number == 4)
             elif field.number == 5:  # GraphProto.initializer
                 weights.add(self._weigh(data, field))
             elif field.number in (11, 12):  # GraphProto.input and output
@@ -53,11 +53,11 @@ class _Graph:
         self.inputs = tuple(tensor for tensor in inputs if tensor.name not in weights)
         self.outputs = tuple(outputs)
 
-    def _weigh(self, data: mmap.mmap, tensor: _Field) -> str:
+    def _weigh(self, data: mmap.mmap, tensor: Field) -> str:
         """Count one TensorProto: dims (1), data_type (2), name (8), data_location (14). Gives its name."""
         sides: list[int] = []
         kind, name = 0, ""
-        for part in _inside(data, tensor):
+        for part in inside(data, tensor):
             if part.number == 1:
                 sides += _numbers(data, part)
             elif part.number == 2:
@@ -116,7 +116,7 @@ def _model(data: mmap.mmap, properties: dict[str, str]) -> Inspection:
             graph = _Graph(data, field)
         elif field.number == 8:  # ModelProto.opset_import: domain (1), version (2)
             domain, version = "", 0
-            for part in _inside(data, field):
+            for part in inside(data, field):
                 domain, version = (_text(data, part), version) if part.number == 1 else (domain, part.value)
             facts["opset"] = ", ".join(filter(None, [facts.get("opset"), f"{domain} {version}".strip()]))
     assert graph is not None  # read_header has found it
@@ -124,29 +124,29 @@ def _model(data: mmap.mmap, properties: dict[str, str]) -> Inspection:
     return Inspection(graph.inputs, graph.outputs, " ".join(filter(None, producer)) or None, facts)
 
 
-def _tensor(data: mmap.mmap, value_info: _Field) -> TensorInfo:
+def _tensor(data: mmap.mmap, value_info: Field) -> TensorInfo:
     """ValueInfoProto: name (1), type (2) → TypeProto.tensor_type (1) → elem_type (1)."""
     name, kind = "", 0
-    for part in _inside(data, value_info):
+    for part in inside(data, value_info):
         if part.number == 1:
             name = _text(data, part)
         elif part.number == 2:
-            for tensor in _inside(data, part):
-                kind = next((item.value for item in _inside(data, tensor) if item.number == 1), 0)
-    shape = _shape(data, value_info) or ()
+            for tensor in inside(data, part):
+                kind = next((item.value for item in inside(data, tensor) if item.number == 1), 0)
+    shape = shape_of(data, value_info) or ()
     return TensorInfo(name, _type(kind), tuple(side if side != "" else None for side in shape))
 
 
-def _numbers(data: mmap.mmap, field: _Field) -> list[int]:
+def _numbers(data: mmap.mmap, field: Field) -> list[int]:
     """A repeated number: one a field, or several packed into one; either way they fill its bytes."""
     found, at = [], field.start
     while at < field.stop:
-        value, at = _varint(data, at, field.stop)
+        value, at = varint(data, at, field.stop)
         found.append(value)
     return found
 
 
-def _text(data: mmap.mmap, field: _Field) -> str:
+def _text(data: mmap.mmap, field: Field) -> str:
     return data[field.start : field.stop].decode()
 
 
