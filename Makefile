@@ -8,7 +8,7 @@ DEMO := runs/demo
 BIN = $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint format types docs check clean
+.PHONY: help setup demo test lint format types docs bench check clean
 .DEFAULT_GOAL := help
 
 help:  ## list the recipes
@@ -50,6 +50,9 @@ types: $(READY)  ## mypy, strict, on a normal install (an editable one is invisi
 
 docs: $(READY)  ## check that what the pages say is true: commands run, links lead somewhere
 	$(BIN)/pytest tests/test_repository.py
+
+bench: $(READY)  ## speed and memory against the bare runtime and a peer (PEER=its/python BENCH_ARGS=--quick)
+	$(BIN)/python benchmarks $(if $(PEER),--peer "$(PEER)") $(BENCH_ARGS)
 
 check: lint types test  ## lint, types and test
 

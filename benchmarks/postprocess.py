@@ -1,54 +1,38 @@
-"""Post-processing against a plain dense implementation, side by side in one run: python benchmarks/postprocess.py
+"""From raw outputs to polygons in a crowded picture, against the peer and a plain dense way: postprocess.py
 
-The dense one does what is usual, well: all candidates against all in NMS, the logits of every object over the whole
+The dense way does what is usual, well: all candidates against all in NMS, the logits of every object over the whole
 map, each interpolated to the whole frame by OpenCV, then cut to its box. Both give the same masks, which is checked.
-Ratios are what matters: they are taken in one process, in turns.
-
-The scene is the crowded picture of the reference data at conf .05 where `../shared/reference` (SEGKIT_TEST_REFERENCE)
-exists, else a made-up one; prototypes are smooth noise.
 """
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from common import CROWD, THREADS, Options, in_turns, options, peer_absent, peer_of, row, title
 from numpy.typing import NDArray
 
+from segkit import YOLO
 from segkit.core.backend import Anchors
-from segkit.core.images import Letterbox
-from segkit.core.inference import rle
+from segkit.core.images import ImageBatch, Letterbox
+from segkit.core.images.reading import read_picture
+from segkit.core.inference.arguments import PredictArguments
 from segkit.core.inference.decode import Detections, select
 from segkit.core.inference.masks import InstanceMasks
-from segkit.core.inference.polygons import outlines
+from segkit.core.inference.polygons import join, outlines
 
-SIZE = (480, 640)
-PICTURE = (1080, 1440)
 LIMITS: dict[str, Any] = {"conf": 0.05, "iou": 0.7, "max_det": 300}
-REFERENCE = Path(os.environ.get("SEGKIT_TEST_REFERENCE") or Path(__file__).parents[2] / "shared" / "reference")
-
 Masks = NDArray[np.bool_]
 
 
-def crowd() -> Anchors:
-    """Raw outputs of a crowded picture."""
-    rng = np.random.default_rng(0)
-    coarse = rng.standard_normal((32, 15, 20)).astype(np.float32)
-    prototypes = np.stack([cv2.resize(p, (SIZE[1] // 4, SIZE[0] // 4), interpolation=cv2.INTER_CUBIC) for p in coarse])
-    if (REFERENCE / "nms.npz").exists():
-        with np.load(REFERENCE / "nms.npz") as stored:
-            return Anchors.from_joined(stored["pred_crowd"], prototypes[None])
-    output0 = np.zeros((1, 116, 6300), np.float32)
-    objects = rng.choice(6300, 700, replace=False)
-    output0[0, :4, objects] = rng.random((700, 4)) * [600, 440, 40, 80] + [20, 20, 12, 24]
-    output0[0, 4 + rng.integers(0, 80, 700), objects] = rng.random(700)
-    output0[0, 84:, objects] = rng.standard_normal((700, 32))
-    return Anchors.from_joined(output0, prototypes[None])
+def raw_outputs(given: Options) -> tuple[Anchors, Letterbox]:
+    """What the network says of the picture."""
+    session = YOLO(given.model)._session(PredictArguments(threads=THREADS))
+    batch = ImageBatch([read_picture(CROWD)], (640, 640))
+    raw, _ = session.compute(batch)
+    assert isinstance(raw, Anchors)
+    return raw, batch.geometry[0]
 
 
 def dense_select(raw: Anchors) -> NDArray[np.int64]:
@@ -85,68 +69,60 @@ def dense_masks(prototypes: NDArray[np.float32], found: Detections, box: Letterb
     return out[out.any(axis=(1, 2))]
 
 
-def compare(what: str, ours: Callable[[], object], theirs: Callable[[], object], repeats: int = 30) -> None:
-    """Print the best time of each, taken in turns."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(repeats):
-        for run, taken in zip((ours, theirs), times, strict=True):
-            start = time.perf_counter()
-            run()
-            taken.append(time.perf_counter() - start)
-    mine, other = (min(taken) * 1e3 for taken in times)
-    line(what, mine, other, "ms")
+def stages(raw: Anchors, box: Letterbox, native: bool) -> dict[str, Any]:
+    """Ours and the dense way, whole: selection, masks, polygons."""
+    prototypes = raw.prototypes[0]
+
+    def ours() -> list[Any]:
+        (found,) = select(raw, **LIMITS)
+        masks, _ = InstanceMasks.from_prototypes(prototypes, found, box, native)
+        return [masks.polygon(index) for index in range(len(masks))]
+
+    def dense() -> list[Any]:
+        dense_select(raw)
+        (found,) = select(raw, **LIMITS)  # the dense selection gives indices alone; this costs it little
+        return [join(outlines(mask, 0, 0)) for mask in dense_masks(prototypes, found, box, native)]
+
+    return {"segkit": ours, "dense": dense}
 
 
-def line(what: str, mine: float, other: float, unit: str) -> None:
-    """Print one comparison."""
-    print(f"{what:32s} {mine:9.2f} {unit} {other:9.2f} {unit}   {other / mine:6.1f} x")
-
-
-def looked_at(masks: InstanceMasks, how: Callable[[InstanceMasks, int], Any]) -> list[Any]:
-    """Every object's mask in some form."""
-    return [how(masks, index) for index in range(len(masks))]
-
-
-def compare_masks(prototypes: NDArray[np.float32], found: Detections, native: bool) -> None:
-    """All that can be asked of masks, in one convention."""
-    box = Letterbox.fit(PICTURE, SIZE)
-    name = "native" if native else "network"
-
-    def ours() -> InstanceMasks:
-        return InstanceMasks.from_prototypes(prototypes, found, box, native)[0]
-
-    def theirs() -> Masks:
-        return dense_masks(prototypes, found, box, native)
-
-    masks, dense = ours(), theirs()
-    differing = np.count_nonzero(masks.dense() != dense)
-    assert differing <= 20, f"{differing} pixels differ"  # where a logit is about zero
-    compare(f"{name}: masks, not looked at", ours, theirs)
-    compare(f"{name}: masks, all pixels", lambda: looked_at(ours(), InstanceMasks.crop), theirs)
-    compare(
-        f"{name}: masks and outlines",
-        lambda: looked_at(ours(), InstanceMasks.polygons),
-        lambda: [outlines(mask, 0, 0) for mask in theirs()],
-    )
-    if native:
-        compare(
-            f"{name}: masks and run lengths",
-            lambda: looked_at(ours(), InstanceMasks.rle),
-            lambda: [rle.encode(mask, 0, 0, box.source) for mask in theirs()],
-        )
-    line(f"{name}: memory held", masks.nbytes / 1e6, dense.nbytes / 1e6, "MB")
+def check(raw: Anchors, box: Letterbox) -> int:
+    """Both ways see the same; gives the number of objects."""
+    (found,) = select(raw, **LIMITS)
+    assert np.array_equal(found.anchors, dense_select(raw))
+    for native in (False, True):
+        masks, _ = InstanceMasks.from_prototypes(raw.prototypes[0], found, box, native)
+        differing = np.count_nonzero(masks.dense() != dense_masks(raw.prototypes[0], found, box, native))
+        assert differing <= 20, f"{differing} pixels differ"  # where a logit is about zero
+    return len(found)
 
 
 def main() -> None:
-    """Print one line a stage: ours, the dense one, and how many times faster ours is."""
-    raw = crowd()
-    (found,) = select(raw, **LIMITS)
-    assert np.array_equal(found.anchors, dense_select(raw))
-    print(f"{len(found)} objects, input {SIZE[0]}x{SIZE[1]}, picture {PICTURE[0]}x{PICTURE[1]}")
-    print(f"{'':32s} {'segkit':>12s} {'dense':>12s}   {'ratio':>8s}")
-    compare("select", lambda: select(raw, **LIMITS), lambda: dense_select(raw))
-    for native in (False, True):
-        compare_masks(raw.prototypes[0], found, native)
+    """Print a table for the network's masks and one for native ones."""
+    given = options(__doc__)
+    raw, box = raw_outputs(given)
+    count = check(raw, box)
+    with peer_of(given) as peer:
+        for native in (False, True):
+            sides = stages(raw, box, native)
+            if peer:
+
+                def theirs(native: bool = native) -> float:
+                    said = peer.ask(source=CROWD, array=True, masks="xy", conf=LIMITS["conf"], retina_masks=native)
+                    return said["postprocess"] - said["nms"] + said["masks"]
+
+                sides["peer"] = theirs
+            times = in_turns(sides, given.rounds(15), given.runs())
+            kind = "native" if native else "the network's"
+            title(f"{count} objects from raw outputs to polygons, masks of {kind} size")
+            for name in ("dense", "peer"):
+                if name in times:
+                    row(name, times[name])
+            row("segkit, against the dense way", times["segkit"], times["dense"])
+            if peer:
+                row("segkit, against the peer", times["segkit"], times["peer"], "<= 0.125")
+    if given.peer is None:
+        peer_absent()
 
 
 if __name__ == "__main__":

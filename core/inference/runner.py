@@ -12,6 +12,7 @@ from typing import TypeVar
 from segkit.core.backend.base import Anchors, Backend, Predictor, Selected
 from segkit.core.backend.faults import words
 from segkit.core.backend.format import Concurrency
+from segkit.core.backend.openmp import considerate_threads
 from segkit.core.backend.options import LoadOptions
 from segkit.core.backend.returned import fault
 from segkit.core.errors import RuntimeFailure, SegkitError
@@ -74,7 +75,8 @@ class Runner:
             raise RuntimeFailure(self._name, words(error)) from error
 
     def _load(self, backend: Backend, path: Path, options: LoadOptions) -> Predictor:
-        predictor: object = backend.load(path, options)
+        with considerate_threads():
+            predictor: object = backend.load(path, options)
         if not isinstance(predictor, Predictor):
             raise RuntimeFailure(self._name, f"its load() returned {type(predictor).__name__}, not a Predictor")
         return predictor

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from segkit.core.backend.openmp import considerate_threads
 from segkit.core.errors import MissingDependencyError
 from segkit.core.lazy import lazy_names
 
@@ -55,7 +56,8 @@ _named = lazy_names(
 def __getattr__(name: str) -> Any:
     """A public name, imported now; a package that is absent is named with the line for pip."""
     try:
-        return _named(name)
+        with considerate_threads():
+            return _named(name)
     except ModuleNotFoundError as error:
         if missing := [need for package, need in NEEDS.items() if find_spec(package) is None]:
             raise MissingDependencyError(missing, "The network itself") from error
