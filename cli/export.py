@@ -37,7 +37,7 @@ def command(words: Sequence[str]) -> Command:
         OptionError: no format is named.
         UnknownFormatError, PluginError, UnsupportedError: the format cannot be exported to.
     """
-    from segkit._formats import format_info, formats
+    from segkit._formats import CALIBRATION, format_info, formats
 
     model = Argument(Positional("model"), "weights (.pt, .safetensors) or an architecture (.yaml)")
     names = [info.name for info in formats() if info.options]
@@ -57,6 +57,7 @@ def command(words: Sequence[str]) -> Command:
     own = from_rows(info.options, panel=f"{info.title} options")
     known = {option.name for option in own}
     declined = [Option(flag, Kind.FLAG, "", hidden=True) for flag in info.declined if flag not in known]
+    declined += [Option(row.name, Kind.VALUE, "", hidden=True) for row in CALIBRATION if row.name not in known]
     epilog = EPILOG.format(name=info.name)
     return Command("export", f"export to {info.name}", run, (model,), (*options, *own, *declined), DETAILS, epilog)
 

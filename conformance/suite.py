@@ -31,16 +31,26 @@ from segkit.conformance.compare import OUTPUTS, check
 from segkit.conformance.damage import DAMAGES, damaged_copies, try_to_load
 from segkit.conformance.selected import check_objects, check_selected
 from segkit.conformance.tolerance import OBJECTS, TOLERANCES
-from segkit.core.backend import Anchors, Concurrency, Feature, Gap, Precision, Selected
+from segkit.core.backend import (
+    Anchors,
+    Concurrency,
+    Feature,
+    Gap,
+    Inspection,
+    Precision,
+    Selected,
+    TensorInfo,
+)
 from segkit.core.backend.options import BY_PRECISION, describe
 from segkit.core.backend.registry import Registry, default_registry
-from segkit.core.errors import UnsupportedError
+from segkit.core.errors import ModelFileError, UnsupportedError
 from segkit.core.images import ImageBatch, Size
 from segkit.core.images.reading import read_picture
 from segkit.core.inference.decode import select
 
 SIZE = (96, 96)
-
+TRAINED = (640, 640)
+"""Sizes of the input for seeded and for trained weights."""
 
 FOREIGN: dict[str, bytes | None] = {
     "an empty file": b"",
@@ -218,8 +228,8 @@ class BackendSuite:
         bench = Bench(registry, self.format, trained[0], tmp_path)
         features = [BY_PRECISION[precision]] if precision in BY_PRECISION else []
         _need(bench, *features)
-        made = bench.export(imgsz=(320, 320), **bench.switches(*features))
-        batch = ImageBatch([read_picture(trained[1])], (320, 320))
+        made = bench.export(imgsz=TRAINED, **bench.switches(*features))
+        batch = ImageBatch([read_picture(trained[1])], TRAINED)
         with bench.load(made, *features) as predictor:
             raw = anchors(predictor.run(batch))
         check(raw, bench.expected(batch), TOLERANCES[precision], f"{self.format} [{precision}] on {trained[1].name}")
@@ -231,8 +241,8 @@ class BackendSuite:
         picture = read_picture(trained[1])
         bench = Bench(registry, self.format, trained[0], tmp_path, reference.views(picture))
         _need(bench, Feature.INT8)
-        made = bench.export(imgsz=(640, 640), **bench.switches(Feature.INT8))
-        batch = ImageBatch([picture], (640, 640))
+        made = bench.export(imgsz=TRAINED, **bench.switches(Feature.INT8))
+        batch = ImageBatch([picture], TRAINED)
         with bench.load(made, Feature.INT8) as predictor:
             raw = anchors(predictor.run(batch))
         for item in check_objects(raw, bench.expected(batch), batch, OBJECTS, f"{self.format} [int8]"):
@@ -268,6 +278,24 @@ class BackendSuite:
         assert bench.backend.format.holds_weights or read.imgsz == (64, 128)
         found = registry.recognise(made.path)
         assert found.format.name == self.format, f"{made.path.name} is taken for {found.format.name}"
+
+    def test_inspecting_tells_or_refuses(self, bench: Bench, tmp_path: Path) -> None:
+        """`inspect` names what the artefact takes and gives as far as it can, and refuses what is damaged by name."""
+        _need(bench)
+        artefact = bench.export(imgsz=SIZE, batch=1).path
+        found = bench.backend.inspect(artefact)
+        assert isinstance(found, Inspection), f"inspect() gives {type(found).__name__}, not Inspection"
+        for tensor in (*found.inputs, *found.outputs):
+            assert isinstance(tensor, TensorInfo), f"an input or output is a TensorInfo, not {tensor!r}"
+        odd = {name: fact for name, fact in found.facts.items() if not isinstance(fact, str)}
+        assert not odd, f"facts are texts, not {odd}"
+        for damage, copy in damaged_copies(artefact, tmp_path).items():
+            try:
+                bench.backend.inspect(copy)
+            except ModelFileError:
+                continue
+            except Exception as error:
+                raise AssertionError(f"inspect() stumbles over a file that is {damage}: {error!r}") from error
 
     def test_outputs_belong_to_the_caller(self, bench: Bench) -> None:
         """A result does not change when the predictor runs again or is closed, and shares no memory with the input."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -69,6 +71,36 @@ def n_seg_pt(data: Path) -> Path:
 def bus(data: Path) -> Path:
     """A street with a bus and four people."""
     return real(data / "images" / "bus.jpg", "SEGKIT_TEST_DATA")
+
+
+@pytest.fixture(scope="module")
+def translated_once() -> Iterator[None]:
+    """ONNX exports in this process share torch's translation of equal networks. It takes ten seconds, and is the same
+    whatever comes behind it: simplification, precision, selection, metadata.
+    """
+    from segkit.plugins.onnx import exporter
+
+    capture, translate = exporter.capture, exporter._translate
+    programs: dict[str, Any] = {}
+    models: dict[tuple[int, int], Any] = {}
+
+    def captured(model: Path, **options: Any) -> Any:
+        options["head"] = options["head"].model_copy(update={"nms": False})  # as capture itself does
+        key = f"{model} {model.stat().st_mtime_ns} {options}"
+        if key not in programs:
+            programs[key] = capture(model, **options)
+        return programs[key]
+
+    def translated(program: Any, opset: int) -> Any:
+        key = id(program), opset
+        if key not in models:
+            models[key] = translate(program, opset).SerializeToString()
+        return exporter.ModelProto.FromString(models[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporter, "capture", captured)
+        patch.setattr(exporter, "_translate", translated)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

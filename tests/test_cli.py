@@ -487,3 +487,11 @@ def test_info_speaks_json(segkit: Run, weights: Path) -> None:
     assert document["imgsz"] == [320, 320]
     assert sum(layer["parameters"] for layer in document["layers"]) == document["parameters"]
     assert segkit("info model_blob_model --json").document["metadata"]["names"] == {"0": "square", "1": "circle"}
+
+
+def test_pictures_for_int8_are_answered_with_why_the_format_has_none(
+    segkit: Run, n_seg_pt: Path, tmp_path: Path
+) -> None:
+    done = segkit("export", str(n_seg_pt), "format=torchscript", "int8=True", f"data={tmp_path}")
+    assert done.code == 2
+    assert "does not support int8 (not-implemented)" in " ".join(done.err.split())

@@ -29,6 +29,7 @@ from segkit.core.backend import (
     Format,
     Gap,
     GapKind,
+    Inspection,
     Match,
     Metadata,
     Precision,
@@ -144,12 +145,17 @@ def test_a_reference_without_objects_compares_nothing():
         check_objects(raw, raw, INPUT, OBJECTS, "mine")
 
 
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory):
+    """The network of the seeded weights."""
+    pytest.importorskip("torch")
+    return reference.network_of(reference.seeded_weights(tmp_path_factory.mktemp("seeded") / "seeded.safetensors"))
+
+
 @pytest.mark.parametrize("output", ["boxes", "scores", "coefficients", "prototypes"])
 @pytest.mark.parametrize("left", ["nothing", "the mean"])
-def test_a_tensor_that_is_lost_is_beyond_what_eight_bits_excuse(tmp_path, output, left):
-    pytest.importorskip("torch")
-    network = reference.network_of(reference.seeded_weights(tmp_path / "seeded.safetensors"))
-    wanted = reference.outputs_of(network, reference.pictures(1, (96, 96)))
+def test_a_tensor_that_is_lost_is_beyond_what_eight_bits_excuse(seeded, output, left):
+    wanted = reference.outputs_of(seeded, reference.pictures(1, (96, 96)))
     values = getattr(wanted, output)
     lost = np.full_like(values, 0 if left == "nothing" else values.mean())
     with pytest.raises(AssertionError, match=f"! {output}"):
@@ -189,10 +195,10 @@ def test_a_selection_that_is_another_than_outside_is_found(change, words):
 # -- the reference
 
 
-def test_seeded_weights_are_the_same_every_time_and_lively(tmp_path):
+def test_seeded_weights_are_the_same_every_time_and_lively(seeded, tmp_path):
     torch = pytest.importorskip("torch")
     before = torch.random.get_rng_state()
-    networks = [reference.network_of(reference.seeded_weights(tmp_path / f"{n}.safetensors")) for n in range(2)]
+    networks = [seeded, reference.network_of(reference.seeded_weights(tmp_path / "again.safetensors"))]
     assert torch.equal(before, torch.random.get_rng_state())
     raw, again = (reference.outputs_of(network, reference.pictures(2, (96, 96))) for network in networks)
     assert np.array_equal(raw.scores, again.scores)
@@ -275,6 +281,38 @@ def test_a_predictor_with_buffers_of_its_own_passes():
 def test_a_predictor_whose_results_do_not_last_is_found(fault, when):
     with pytest.raises(AssertionError, match=rf"boxes of an earlier run changed after {when}"):
         BackendSuite().test_outputs_belong_to_the_caller(ToyBench(fault))
+
+
+class Inspected(ToyBench):
+    """Its artefact is a real file, and what its backend says of it is given."""
+
+    def __init__(self, folder, inspect):
+        super().__init__()
+        self.path = folder / "x.toy"
+        self.path.write_bytes(bytes(200))
+        self.backend.inspect = inspect
+
+    def export(self, **options):
+        return self
+
+
+def stumble(path):
+    return Inspection(facts={"first": str(path.read_bytes()[0])})
+
+
+@pytest.mark.parametrize(
+    ("inspect", "words"),
+    [
+        (lambda path: {"inputs": ()}, "gives dict, not Inspection"),
+        (lambda path: Inspection(inputs=("images",)), "is a TensorInfo, not 'images'"),
+        (lambda path: Inspection(facts={"opset": 18}), "facts are texts, not {'opset': 18}"),
+        (stumble, "stumbles over a file that is empty: IndexError"),
+    ],
+    ids=["type", "tensor", "fact", "damage"],
+)
+def test_an_inspection_that_is_none_or_stumbles_is_found(tmp_path, inspect, words):
+    with pytest.raises(AssertionError, match=words):
+        BackendSuite().test_inspecting_tells_or_refuses(Inspected(tmp_path, inspect), tmp_path)
 
 
 class ToyRegistry(Registry):

@@ -8,6 +8,8 @@ import pytest
 
 from segkit.conformance import BackendSuite
 
+pytestmark = pytest.mark.usefixtures("translated_once")
+
 
 class BuiltIn(BackendSuite):
     @pytest.fixture

@@ -149,3 +149,18 @@ def test_any_content_is_read_or_refused(tmp_path_factory, content):
         problem = str(refusal).removeprefix(f"Cannot read '{path}': ")
     assert problem != "nothing"
     assert "\n" not in problem
+
+
+@pytest.mark.parametrize("place", ["~nobody-of-this-name/x", "x" * 5000], ids=["nobody", "long"])
+def test_a_place_that_cannot_exist_is_told(tmp_path, place):
+    with pytest.raises(SourceError, match="its path leads nowhere"):
+        read_description(write(tmp_path, f"path: {place}\ntrain: a\nnames: [a]\n"))
+    with pytest.raises(SourceError, match="its split 'train' leads nowhere"):
+        read_description(write(tmp_path, f"train: {place}\nnames: [a]\n")).sources("train")
+    with pytest.raises(SourceError):
+        read_description(f"{place}.yaml")
+
+
+def test_one_class_named_twice_is_told(tmp_path):
+    with pytest.raises(SourceError, match="without a gap"):
+        read_description(write(tmp_path, "train: .\nnames: {0: a, 00: b}\n"))

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segkit.core.backend import Anchors, Selected
-from segkit.core.inference.decode import MAX_CANDIDATES, select
+from segkit.core.backend.options import MAX_CANDIDATES
+from segkit.core.inference.decode import select
 
 CASES = [
     f"{image}_conf{conf}_{kind}_{labels}"

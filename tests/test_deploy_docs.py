@@ -13,6 +13,8 @@ import pytest
 
 from segkit import YOLO
 
+pytestmark = pytest.mark.usefixtures("translated_once")
+
 PAGES = Path(__file__).parent.parent / "docs" / "deploy"
 
 ALONE = """
@@ -53,12 +55,13 @@ def run_alone(page, model, picture, folder):
 
 
 BANNED = {"onnx.md": ["onnx", "segkit", "torch"], "torchscript.md": ["onnxruntime", "segkit"]}
+WIDE = {"imgsz": (480, 640)}
 CASES = [
-    ("onnx.md", {"format": "onnx"}),
-    ("onnx.md", {"format": "onnx", "nms": True}),
-    ("onnx.md", {"format": "onnx", "half": True, "imgsz": (480, 640)}),
-    ("torchscript.md", {"format": "torchscript"}),
-    ("torchscript.md", {"format": "torchscript", "nms": True}),
+    ("onnx.md", {"format": "onnx", **WIDE}),
+    ("onnx.md", {"format": "onnx", **WIDE, "nms": True}),
+    ("onnx.md", {"format": "onnx", **WIDE, "half": True}),
+    ("torchscript.md", {"format": "torchscript", **WIDE}),
+    ("torchscript.md", {"format": "torchscript", **WIDE, "nms": True}),
 ]
 
 

@@ -62,6 +62,10 @@ class Switches:
         return self.values.get(value, ())
 
 
+MAX_CANDIDATES = 30_000
+"""Boxes that compete for being a detection, best first: bounds the work on noise at very low thresholds."""
+
+
 class HeadLayout(BaseModel):
     """How the outputs of an artefact are arranged: a closed choice, sealed in its metadata.
 
@@ -179,7 +183,7 @@ class SelectingExportOptions(ExportOptions):
     )
     conf: float = Field(default=0.25, ge=0, le=1, description="with nms: lowest confidence of a detection")
     iou: float = Field(default=0.7, ge=0, le=1, description="with nms: overlap above which the weaker box is dropped")
-    max_det: int = Field(default=300, ge=1, description="with nms: most detections in one picture")
+    max_det: int = Field(default=300, ge=1, le=MAX_CANDIDATES, description="with nms: most detections in one picture")
     agnostic_nms: bool = Field(default=False, description="with nms: boxes of different classes compete too")
 
     def recorded(self) -> dict[str, Any]:

@@ -14,7 +14,8 @@ Keys that are not known, scripts that would download something among them, are l
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -58,7 +59,8 @@ class DatasetDescription:
         if split not in self.splits:
             known = f"it has {', '.join(self.splits)}" if self.splits else "it has none"
             raise SourceError(self.path, f"the data set has no split '{split}'; {known}")
-        return [self._place(split, text) for text in self.splits[split]]
+        with _named(self.path, f"its split '{split}'"):
+            return [self._place(split, text) for text in self.splits[split]]
 
     def _place(self, split: str, text: str) -> str:
         place = self.root / Path(text).expanduser()
@@ -82,13 +84,24 @@ def read_description(path: str | Path) -> DatasetDescription:
     Raises:
         SourceError: there is no such file, it is no description, or its folder is not there.
     """
-    path = Path(path).expanduser()
+    with _named(path, "its name"):
+        path = Path(path).expanduser()
     raw = _mapping(path)
     names = _names(path, raw)
     splits = {split: _texts(path, split, raw[split]) for split in SPLITS if raw.get(split)}
     if not splits:
         raise SourceError(path, f"it names no pictures: a data set has at least one of {', '.join(SPLITS)}")
     return DatasetDescription(path, _root(path, raw), MappingProxyType(names), MappingProxyType(splits))
+
+
+@contextmanager
+def _named(path: str | Path, what: str) -> Iterator[None]:
+    """What no file system could hold, and "~name" of nobody here, are faults of the description."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        problem = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise SourceError(path, f"{what} leads nowhere: {problem.rstrip('.').lower()}") from None
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -120,8 +133,10 @@ def _root(path: Path, raw: Mapping[str, Any]) -> Path:
     given = raw.get("path") or "."
     if not isinstance(given, str):
         raise SourceError(path, "its path must be one folder")
-    root = path.parent / Path(given).expanduser()
-    if not root.is_dir():
+    with _named(path, "its path"):
+        root = path.parent / Path(given).expanduser()
+        found = root.is_dir()
+    if not found:
         raise SourceError(path, f"its path leads to '{root}', which is no folder (a relative one starts at this file)")
     return root
 
@@ -135,7 +150,12 @@ def _names(path: Path, raw: Mapping[str, Any]) -> dict[int, str]:
         found = {int(index): name for index, name in names.items()}
     except (TypeError, ValueError):
         found = {}
-    if not found or sorted(found) != list(range(len(found))) or not all(isinstance(n, str) for n in found.values()):
+    if (
+        not found
+        or len(found) < len(names)
+        or sorted(found) != list(range(len(found)))
+        or not all(isinstance(n, str) for n in found.values())
+    ):
         raise SourceError(path, "its names must be a list, or texts by class index 0, 1, 2, … without a gap")
     if count not in (None, str(len(found))):
         raise SourceError(path, f"it has {len(found)} names, but nc says {count!r}")

@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core.backend import Anchors, Selected
+from segkit.core.backend.options import MAX_CANDIDATES
 from segkit.core.inference.nms import suppress
-
-MAX_CANDIDATES = 30_000
-"""Candidates that enter suppression, best first: bounds the work on noise at very low thresholds."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,12 +1,14 @@
 """The outside of a TorchScript file, read with nothing but Python: a zip archive with code, numbers and extra files.
 
 torch's own loader checks neither the sums of an archive nor its sizes, so a file is looked through here before torch
-sees it. Code may be compressed; numbers never are, which bounds them by the size of the file.
+sees it. Code may be compressed; numbers never are, which bounds them by the size of the file. Code of a network has no
+business with files: what writes or maps one is refused.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -27,6 +29,9 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, Runti
 
 _CHUNK = 1 << 20
 
+_TOUCHES_FILES = re.compile(rb"\.(?:[\s\\]|#[^\n]*\n)*(save|from_file)\b")
+"""torch.save and torch.from_file, the operators of the language that open files, under whatever name torch goes."""
+
 
 class Archive:
     """A TorchScript file that is open for reading; its parts are named without the folder that holds them all."""
@@ -35,7 +40,7 @@ class Archive:
         """Open it and find its parts.
 
         Raises:
-            ModelFileError: it is something else (and what), or it is damaged.
+            ModelFileError: it is something else (and what), it is damaged, or it unpacks to more than it can hold.
         """
         self.path = path
         try:
@@ -105,21 +110,16 @@ class Archive:
         return metadata.model_copy(update={"args": metadata.args | {"dynamic": True}})
 
     def verify(self) -> None:
-        """Read every part against its checksum.
+        """Read every part against its checksum, and the code for what a network does not do.
 
         Raises:
-            ModelFileError: one is damaged, or they unpack to far more than the file can hold.
+            ModelFileError: one is damaged, or its code opens files.
         """
-        stored, packed = 0, 0
-        for info in self._parts.values():
-            if info.compress_type == zipfile.ZIP_STORED:
-                stored += info.file_size
-            else:
-                packed += info.file_size
-        if packed > LARGEST:
-            raise ModelFileError(self.path, f"it unpacks to more than {LARGEST >> 20} MB of code: a hostile file?")
-        if stored > self.path.stat().st_size:
-            raise ModelFileError(self.path, "it is damaged: its parts overlap")
+        for name in self._parts:
+            if name.startswith("code/") and (found := _TOUCHES_FILES.search(self.read(name))):
+                raise ModelFileError(
+                    self.path, f"its code opens files ('{found[1].decode()}' in {name}): a hostile file?"
+                )
         for name, info in self._parts.items():
             try:
                 with self._zip.open(info) as stream:
@@ -148,9 +148,21 @@ class Archive:
         root = _root(self._zip.namelist())
         if root is None:
             raise ModelFileError(self.path, "it is a zip archive without compiled code in it, no TorchScript")
-        return {
-            info.filename.removeprefix(root): info for info in self._zip.infolist() if info.filename.startswith(root)
-        }
+        entries = self._zip.infolist()
+        if len({info.filename for info in entries}) < len(entries) or min(info.header_offset for info in entries):
+            # Two readers could then see two different models.
+            raise ModelFileError(self.path, "it is damaged: it has parts of the same name, or bytes in front of them")
+        self._check_sizes(entries)
+        return {info.filename.removeprefix(root): info for info in entries if info.filename.startswith(root)}
+
+    def _check_sizes(self, entries: list[zipfile.ZipInfo]) -> None:
+        """Before anything is unpacked: what the directory announces must be able to be true."""
+        stored = sum(info.file_size for info in entries if info.compress_type == zipfile.ZIP_STORED)
+        packed = sum(info.file_size for info in entries if info.compress_type != zipfile.ZIP_STORED)
+        if packed > LARGEST:
+            raise ModelFileError(self.path, f"it unpacks to more than {LARGEST >> 20} MB of code: a hostile file?")
+        if stored > self.path.stat().st_size:
+            raise ModelFileError(self.path, "it is damaged: its parts overlap")
 
 
 def open_archive(path: Path) -> Archive:

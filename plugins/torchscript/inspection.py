@@ -28,6 +28,8 @@ MOST = 4 << 20
 
 _OPERATOR = re.compile(r"\b(?:torch|ops\.\w+)\.([A-Za-z_]\w*)\(")
 _FORWARD = re.compile(r"def forward\(self[^,)]*,\s*(.*?)\)\s*->\s*(.*?):\n", re.DOTALL)
+_LONGEST = 2000
+"""Characters of a signature: the pattern is tried on the first one only, for its time grows with the square."""
 
 
 def inspect(path: Path) -> Inspection:
@@ -55,7 +57,8 @@ def _code_facts(archive: Archive) -> Iterator[tuple[str, str]]:
         if name.startswith("code/") and name.endswith(".py"):
             text = archive.read(name).decode(errors="replace")
             operators.update(_OPERATOR.findall(text))
-            if name == main and (found := _FORWARD.search(text)):
+            start = text.find("def forward(self")
+            if name == main and start >= 0 and (found := _FORWARD.match(text[start : start + _LONGEST])):
                 signature = " ".join(f"({found[1]}) -> {found[2]}".split())
     if signature:
         yield "signature", signature
