@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from segkit.cli.argv import Kind, Positional
 from segkit.cli.command import Argument, Command, Option, Values, from_rows
 from segkit.cli.output import Output
 from segkit.cli.report import Report
-
-if TYPE_CHECKING:
-    from segkit.core.errors import SourceError
+from segkit.core.errors import SegkitError, SourceError
 
 DETAILS = (
     """The pictures and videos with the objects drawn in go to runs/segment/predict; save=False or --no-save leaves """
@@ -64,8 +61,9 @@ def run(values: Values, output: Output) -> int:
             for result in results:
                 report.add(result)
                 counter.advance("pictures" if result.frame is None else "frames")
-    except KeyboardInterrupt:  # the usual end of a live stream: what was written until then is whole
-        report.close(len(unreadable))
+    except (KeyboardInterrupt, SegkitError):  # how a live stream ends: what was written until then is whole
+        if report.count:
+            report.close(len(unreadable))
         raise
     report.close(len(unreadable))
     if output.json:

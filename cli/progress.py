@@ -42,13 +42,15 @@ class Bar(Counter):
         task = self._progress.tasks[0]
         if task.total is not None and self._done > task.total:  # it was an estimate
             self._progress.update(task.id, total=None)
-        self._progress.update(task.id, completed=self._done, unit=unit, rate=task.speed or 0.0)
+        self._progress.update(task.id, completed=self._done)
+        if task.speed:  # it is not known at once
+            self._progress.update(task.id, rate=f"{task.speed:.1f} {unit}/s")
 
     def _begin(self, unit: str) -> Progress:
         from rich import progress as rich
 
         total = self._total()
-        rate = rich.TextColumn("{task.fields[rate]:.1f} {task.fields[unit]}/s")
+        rate = rich.TextColumn("{task.fields[rate]}")
         time = rich.TimeElapsedColumn() if total is None else rich.TimeRemainingColumn()
         progress = rich.Progress(
             *(rich.MofNCompleteColumn(), rich.BarColumn(), rate, time),
@@ -56,7 +58,7 @@ class Bar(Counter):
             transient=True,
             redirect_stderr=self._redirect,
         )
-        progress.add_task(unit, total=total, completed=self._done, unit=unit, rate=0.0)
+        progress.add_task(unit, total=total, completed=self._done, rate="")
         progress.start()
         self.live = True
         return progress

@@ -90,13 +90,14 @@ class Report:
         self._output, self._verbose = output, verbose
         self._videos = Videos()
         self._milliseconds: dict[str, float] = {}
-        self._count = 0
+        self.count = 0
+        """Results so far."""
         self.folder: str | None = None
         self.rows: list[dict[str, Any]] = []
 
     def add(self, result: Results) -> None:
         """One more result."""
-        self._count += 1
+        self.count += 1
         self.folder = result.save_dir or self.folder
         for stage, value in result.speed.items():
             self._milliseconds[stage] = self._milliseconds.get(stage, 0.0) + (value or 0.0)
@@ -111,7 +112,7 @@ class Report:
         self._print(self._videos.rest())
         if self._output.json:
             return
-        count = self._count
+        count = self.count
         if count:
             stages = ", ".join(f"{value / count:.1f} ms {stage}" for stage, value in self._milliseconds.items())
             self._output.line(f"Speed: {stages} per picture" + (f" ({count} pictures)" if count > 1 else ""))

@@ -408,7 +408,9 @@ class YOLO:
     def _require_weights(self, what: str) -> None:
         if self._network is None and not self._backend.format.holds_weights:
             known = f"'{self.path.name}' is {self._backend.format.title}, an exported artefact"
-            raise OptionError(f"{what} needs weights such as {self.path.stem}.pt; {known}.")
+            weights = f"{self.path.stem}.pt"
+            example = f" such as {weights}" if weights != self.path.name else ""
+            raise OptionError(f"{what} needs weights{example}; {known}.")
 
 
 def is_architecture(path: Path) -> bool:

@@ -15,9 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from films import Sender, film
 
 from segkit.cli import main
 from segkit.core.backend.registry import default_registry
+from segkit.core.images import capture, live
 
 FAKES = Path(__file__).parent / "fakes"
 
@@ -151,6 +153,23 @@ class TestSources:
         Path("all.txt").write_text("one.png\nb.mp4\n")
         done = predict("all.txt", "--no-save")
         assert [line.split("  ")[0] for line in done.lines[:2]] == ["one.png", "b.mp4"]
+
+    def test_a_stream_that_is_lost_leaves_its_line_and_the_place_of_its_video(
+        self, predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("SEGKIT_OFFLINE", raising=False)
+        monkeypatch.setattr(live, "PAUSE", 0.01)
+        monkeypatch.setattr(capture, "READ_TIMEOUT", 1.0)
+        with Sender(film(tmp_path / "a.ts", 5).read_bytes(), callers=1) as sender:
+            done = predict(sender.address, "stream_buffer")
+        assert done.code == 2
+        assert "the stream was lost after 5 frames" in done.err
+        assert "  5 frames, 5 with objects" in done.lines[0]
+        folder = Path("runs/segment/predict")
+        assert done.lines[-1] == f"Results saved to {folder}"
+        assert [path.name for path in folder.iterdir()] == [
+            sender.address.removeprefix("tcp://").replace(":", "_") + ".mp4"
+        ]
 
     def test_a_camera_that_is_not_there_is_one_line(self, predict: Predict) -> None:
         """Number 97, so that no machine's own camera is used."""

@@ -190,6 +190,13 @@ def test_a_window_that_its_user_closed_ends_the_run_whatever_opencv_says(monkeyp
     window.close()
 
 
+def test_a_stream_is_called_after_its_path_else_after_its_server() -> None:
+    stems = Stems()
+    addresses = ("tcp://10.0.0.1:8770", "tcp://10.0.0.2:8770/", "rtsp://10.0.0.1:554/door.sdp", "rtsp://***@cam.lan")
+    names = [stems.of_video(address) for address in addresses]
+    assert names == ["10.0.0.1_8770", "10.0.0.2_8770", "door", "___@cam.lan"]
+
+
 def test_thousands_of_pictures_of_one_name_are_named_in_one_look_each() -> None:
     looks: list[str] = []
 

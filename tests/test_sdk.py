@@ -271,6 +271,12 @@ def test_errors_say_what_to_do(here, call, kind, words):
     assert sorted(item.name for item in here.iterdir()) == ["bus.jpg", "yolov8n-seg.onnx", "yolov8n-seg.pt"]
 
 
+def test_an_artefact_named_as_weights_is_not_given_as_the_example(here):
+    (here / "yolov8n-seg.onnx").rename("named.pt")
+    with pytest.raises(OptionError, match=r"^Export needs weights; 'named\.pt' is ONNX"):
+        YOLO("named.pt").export(format="onnx")
+
+
 def test_info_of_weights_and_of_an_artefact(home):
     summary = YOLO(home / "yolov8n-seg.pt").info()
     assert summary.parameters == 3409968

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,9 @@ from segkit.core.inference.recording import Recordings
 from segkit.core.inference.results import Results
 from segkit.core.inference.saving import write_picture
 from segkit.core.notices import notice
+
+_HOST = re.compile(r"\w+://([^/]+)/?")
+"""An address that is a server and nothing more."""
 
 WRITABLE = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 """Endings that an annotated picture keeps; any other kind is saved as .jpg."""
@@ -153,7 +157,8 @@ class Stems:
 
     def of_video(self, path: str) -> str:
         """A stem for a video or stream, whose address may have characters that no file's name can have."""
-        stem = file_name_of(Path(path).stem or "video")
+        host = _HOST.fullmatch(path)  # nothing behind it: its dots begin no suffix
+        stem = file_name_of(host[1] if host else Path(path).stem or "video")
         return self._free(stem, self._videos, lambda free: any(_video_of(each) == free for each in self._pictures))
 
     def _free(self, stem: str, taken: set[str], meets: Callable[[str], bool]) -> str:
