@@ -64,7 +64,19 @@ def test_whoever_iterates_is_busy_with_one_while_the_next_is_worked_on():
         assert begun[2].wait(SOON), "the runtime idles while the results of 1 are looked at"
 
 
-def test_no_more_than_three_elements_are_alive():
+def test_with_two_lanes_two_elements_are_worked_on_at_a_time():
+    meeting = threading.Barrier(2)
+
+    def work(number):
+        if number:
+            meeting.wait(SOON)
+        return number
+
+    assert list(overlapped(work, range(9), at_once=never, lanes=2)) == list(range(9))
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_no_more_than_two_elements_beside_those_in_the_lanes_are_alive(lanes):
     class Element:
         pass
 
@@ -80,9 +92,9 @@ def test_no_more_than_three_elements_are_alive():
             yield element
             del element
 
-    for element in overlapped(lambda element: element, elements(), at_once=never):
+    for element in overlapped(lambda element: element, elements(), at_once=never, lanes=lanes):
         assert element in alive
-    assert most == 3, "the one that the caller has, the one that is worked on, and the next"
+    assert most == lanes + 2, "the one that the caller has, those that are worked on, and the next"
     del element
     gc.collect()
     assert len(alive) == 0

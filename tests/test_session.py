@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from segkit.core.backend import Concurrency
 from segkit.core.backend.pipeline import ModelCard, export, plan
 from segkit.core.backend.registry import Registry
 from segkit.core.errors import OptionError, RuntimeFailure, SourceError
 from segkit.core.images.items import Frame, Item
 from segkit.core.images.sources import open_sources
 from segkit.core.inference.arguments import PredictArguments
-from segkit.core.inference.session import Session
+from segkit.core.inference.session import MANY, Session
 
 FAKES = Path(__file__).parent / "fakes"
 CARD = ModelCard(names={0: "cat", 1: "dog"}, coefficients=4)
@@ -170,7 +173,7 @@ def test_pixels_are_made_ahead_in_the_form_that_the_predictor_takes(make, monkey
 
     monkeypatch.setattr(session._runner, "run", takes_floats)
     results, _ = run(session, [PICTURE] * 3)
-    assert made == [set(), {"f32_nchw"}, {"f32_nchw"}]
+    assert made == [set(), {"u8_nhwc", "f32_nchw"}, {"u8_nhwc", "f32_nchw"}]
     assert all(result.speed["preprocess"] > 0 and result.speed["inference"] > 0 for result in results)
 
 
@@ -182,12 +185,73 @@ def test_closing_the_results_early_leaves_no_thread(make):
     assert not any(thread.name.startswith("segkit-compute") for thread in threading.enumerate())
 
 
-def test_a_closed_session_refuses_with_one_line(make):
-    session = make("serial")
-    run(session, PICTURE)
+@pytest.fixture
+def sharing(make, monkeypatch):
+    """A session whose predictor has three threads of its own, and the loads and runs of all its predictors."""
+    session, loads, inside = make("blob"), [], []
+    session.format = replace(session.format, own_threads=True)
+    session._options = session._options.model_copy(update={"threads": 3})
+    original = session._load
+
+    def load(options):
+        loads.append(options.threads)
+        runner = original(options)
+        run, lock = runner.run, threading.Lock()
+        busy = 0
+
+        def watched(batch):
+            nonlocal busy
+            with lock:
+                busy += 1
+            inside.append(busy)
+            time.sleep(0.002)
+            raw = run(batch)
+            with lock:
+                busy -= 1
+            return raw
+
+        runner.run = watched
+        return runner
+
+    monkeypatch.setattr(session, "_load", load)
+    return session, loads, inside
+
+
+def test_many_batches_are_computed_two_at_a_time_with_the_threads_shared_out(sharing):
+    session, loads, inside = sharing
+    for _ in range(2):
+        results, _ = run(session, [PICTURE] * MANY)
+        assert [result.path for result in results] == [f"image{number}.jpg" for number in range(MANY)]
+    assert loads == [2], "one thread for each of two callers, and one for both: three; loaded once"
+    assert (max(inside), len(inside)) == (2, 2 * MANY)
+
+
+def test_few_batches_single_threads_and_other_formats_load_nothing_more(sharing):
+    session, loads, _ = sharing
+    run(session, [PICTURE] * (MANY - 1))
+    run(session, [PICTURE] * MANY, batch=2)
+    for change in ({"threads": 1}, {"threads": None}, {"device": "cuda"}):
+        options = session._options
+        session._options = options.model_copy(update=change)
+        run(session, [PICTURE] * MANY)
+        session._options = options
+    for change in ({"own_threads": False}, {"concurrency": Concurrency.SERIAL}):
+        own, session.format = session.format, replace(session.format, **change)
+        run(session, [PICTURE] * MANY)
+        session.format = own
+    assert loads == []
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+@pytest.mark.parametrize("used", [0, 1, MANY])
+def test_a_closed_session_refuses_with_one_line(sharing, used, count):
+    session, _, _ = sharing
+    if used:
+        run(session, [PICTURE] * used)
     session.close()
     with pytest.raises(RuntimeFailure, match="it was closed before this call"):
-        run(session, PICTURE)
+        run(session, [PICTURE] * count)
+    session.close()
 
 
 def test_the_letterbox_is_square_by_default_and_minimal_when_asked(make, monkeypatch):

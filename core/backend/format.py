@@ -92,6 +92,8 @@ class Format:
         export_options: None for a format that is not exported to.
         source: name of the format whose artefact the exporter starts from; None: from the captured model.
         holds_weights: the file is the trainable model itself, so an export can start from it.
+        own_threads: `LoadOptions.threads` are threads of one predictor, not of the whole process, so that several
+            predictors may share them out.
         suffixes: endings by which a file of this format is usually known, longest wins; content beats suffix.
     """
 
@@ -107,6 +109,7 @@ class Format:
     requires: tuple[Requirement, ...] = ()
     concurrency: Concurrency = Concurrency.PARALLEL
     holds_weights: bool = False
+    own_threads: bool = False
 
     def artefact_name(self, stem: str, options: ExportOptions) -> str:
         """Name of the artefact made from `stem` with these options, e.g. "best_int8_openvino_model"."""

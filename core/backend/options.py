@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin
 
 from pydantic import (
@@ -267,12 +268,13 @@ def validate(model: type[T], given: Mapping[str, Any], where: str) -> T:
         raise _explain(error, where) from None
 
 
-def accepted_names(model: type[Options]) -> list[str]:
+@cache
+def accepted_names(model: type[Options]) -> tuple[str, ...]:
     """Option names that a user may give, the aliases half and int8 included where the model offers them."""
-    names = list(model.public_fields())
-    if "precision" in names:
-        names += [name for name, feature in ALIASED.items() if feature in offered_features(model)]
-    return names
+    names = tuple(model.public_fields())
+    if "precision" not in names:
+        return names
+    return (*names, *(name for name, feature in ALIASED.items() if feature in offered_features(model)))
 
 
 def offered_features(model: type[Options]) -> set[Feature]:

@@ -137,7 +137,8 @@ def _metadata(backend: Backend, options: ExportOptions, card: ModelCard, calibra
         names=dict(card.names),
         channels=card.channels,
         # The flags that readers of other tools look for, beside our own precision.
-        args=options.recorded() | {"half": options.precision is Precision.FP16, "int8": options.precision is Precision.INT8},
+        args=options.recorded()
+        | {"half": options.precision is Precision.FP16, "int8": options.precision is Precision.INT8},
         description=card.description,
         date=meta.now(),
         segkit=Seal(

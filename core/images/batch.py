@@ -94,56 +94,36 @@ class ImageBatch:
         start = time.perf_counter()
         out = np.empty((len(self), *self.size, 3), np.uint8)
         for canvas, picture, box in zip(out, self._pictures, self.geometry, strict=True):
-            inside = _framed(canvas, box, PAD_VALUE)
-            # OpenCV writes where it is told to: nothing of full size is copied.
-            cv2.cvtColor(_resized(picture, box, inside), cv2.COLOR_BGR2RGB, dst=inside)
+            _letterbox_rgb(picture, box, canvas)
         self.seconds += time.perf_counter() - start
         return out
 
     @cached_property
     def f32_nchw(self) -> NDArray[np.float32]:
         """(B, 3, H, W) float32 RGB 0..1."""
+        pictures = self.u8_nhwc
         start = time.perf_counter()
         out = np.empty((len(self), 3, *self.size), np.float32)
-        canvases = out.transpose(0, 2, 3, 1)
-        if self._pictures is None:
-            for canvas, pixels in zip(canvases, self.u8_nhwc, strict=True):
-                _divide(cv2.split(pixels), canvas)
-        else:  # without the bytes in between
-            for canvas, picture, box in zip(canvases, self._pictures, self.geometry, strict=True):
-                inside = _framed(canvas, box, np.float32(PAD_VALUE) / _WHITE)
-                _divide(cv2.split(_resized(picture, box))[::-1], inside)
+        for planes, picture in zip(out, pictures, strict=True):
+            for plane, channel in zip(planes, cv2.split(picture), strict=True):
+                # One division per element, as in training: x * (1 / 255) would differ in the last bit.
+                np.divide(channel, np.float32(255), out=plane, dtype=np.float32)
         self.seconds += time.perf_counter() - start
         return out
 
 
-_WHITE = np.float32(255)
-AnyArray = NDArray[Any]
-
-
-def _framed(canvas: AnyArray, box: Letterbox, border: float) -> AnyArray:
-    """Paint the border of `canvas` (H, W, 3) and give the rest, which is for the picture."""
-    bottom, right = box.top + box.resized[0], box.left + box.resized[1]
-    canvas[: box.top] = border
-    canvas[bottom:] = border
-    canvas[:, : box.left] = border
-    canvas[:, right:] = border
-    return canvas[box.top : bottom, box.left : right]
-
-
-def _resized(picture: Picture, box: Letterbox, into: AnyArray | None = None) -> AnyArray:
-    """`picture` in its size on the canvas, written to `into` where it has to be resized at all."""
+def _letterbox_rgb(picture: Picture, box: Letterbox, canvas: NDArray[np.uint8]) -> None:
+    """Resize `picture` (BGR) into its place on `canvas` (RGB) and paint the border."""
     height, width = box.resized
-    if (height, width) == picture.shape[:2]:
-        return picture
-    return cv2.resize(picture, (width, height), dst=into, interpolation=cv2.INTER_LINEAR)
-
-
-def _divide(channels: Sequence[AnyArray], out: AnyArray) -> None:
-    """Bytes to 0..1, channel by channel into `out` (H, W, 3)."""
-    for index, channel in enumerate(channels):
-        # One division per element, as in training: x * (1 / 255) would differ in the last bit.
-        np.divide(channel, _WHITE, out=out[..., index], dtype=np.float32)
+    inside = canvas[box.top : box.top + height, box.left : box.left + width]
+    resized: NDArray[Any] = picture  # OpenCV writes where it is told to: nothing of full size is copied
+    if (height, width) != picture.shape[:2]:
+        resized = cv2.resize(picture, (width, height), dst=inside, interpolation=cv2.INTER_LINEAR)
+    cv2.cvtColor(resized, cv2.COLOR_BGR2RGB, dst=inside)
+    canvas[: box.top] = PAD_VALUE
+    canvas[box.top + height :] = PAD_VALUE
+    canvas[:, : box.left] = PAD_VALUE
+    canvas[:, box.left + width :] = PAD_VALUE
 
 
 def _geometry_of(count: int, size: Any, geometry: Sequence[Letterbox] | None) -> tuple[Letterbox, ...]:

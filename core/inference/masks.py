@@ -127,6 +127,13 @@ class InstanceMasks:
         """One outline (K, 2), picture pixels, its parts joined at their nearest points; (0, 2) where nothing is on."""
         return self._to_picture(join(outlines(*self.crop(index))))
 
+    def all_polygons(self) -> list[NDArray[np.float32]]:
+        """As `polygon`, of every object."""
+        joined = [join(outlines(*self.crop(index))) for index in range(len(self))]
+        if not joined:
+            return []
+        return np.split(self._to_picture(np.concatenate(joined)), np.cumsum([len(part) for part in joined[:-1]]))
+
     def _to_picture(self, outline: Outline) -> NDArray[np.float32]:
         points: NDArray[np.float32] = outline.astype(np.float32)
         return points if self._native else self.letterbox.to_source(points)

@@ -1,4 +1,4 @@
-"""Two things at once: a thread works on one element while its reader gets the next one ready."""
+"""Two things at once: threads work on some elements while their reader gets the next one ready."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ R = TypeVar("R")
 
 
 def overlapped(
-    work: Callable[[T], R], elements: Iterable[T], *, at_once: Callable[[T], bool]
+    work: Callable[[T], R], elements: Iterable[T], *, at_once: Callable[[T], bool], lanes: int = 1
 ) -> Generator[R, None, None]:
-    """What `work` makes of each element, in order. `work` runs on a thread of its own, one element at a time.
+    """What `work` makes of each element, in order. `work` runs on threads of its own, on `lanes` elements at a time.
 
-    While an element is worked on, the next is fetched here, on the thread that iterates, and whoever iterates is busy
-    with the one before: three are alive at most. The first is worked on here, without a thread: it has nobody to wait
-    for, and is often the only one.
+    While elements are worked on, the next is fetched here, on the thread that iterates, and whoever iterates is busy
+    with one that is finished: two more than there are lanes are alive at most. The first is worked on here, without a
+    thread: it has nobody to wait for, and is often the only one.
 
     An error of `elements` or of `work` is raised in its place, after all that came before it. Closing the iterator, or
     an interrupt, waits for the element that is being worked on and drops the rest.
 
     Args:
-        work: called on another thread than `elements`, but never twice at a time.
+        work: called on other threads than `elements`.
         elements: iterated on the thread of the caller.
         at_once: whether an element must not wait for its successor, as a live picture must not.
+        lanes: how many elements to work on at a time.
     """
     waiting: deque[Future[R]] = deque()
     failure: Exception | None = None
@@ -47,9 +48,9 @@ def overlapped(
                 yield from _done(waiting, 0)
                 yield work(element)
             else:
-                worker = worker or ThreadPoolExecutor(1, thread_name_prefix="segkit-compute")
+                worker = worker or ThreadPoolExecutor(lanes, thread_name_prefix="segkit-compute")
                 waiting.append(worker.submit(work, element))
-                yield from _done(waiting, 1)
+                yield from _done(waiting, lanes)
             del element  # it would live until its successor is there
         yield from _done(waiting, 0)
         if failure is not None:

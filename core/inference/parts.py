@@ -129,7 +129,7 @@ class Masks(OnHost):
     @cached_property
     def xy(self) -> list[NDArray[np.float32]]:
         """One outline (K, 2) of x, y in pixels of the picture for each object; parts are joined to one outline."""
-        return [self.instances.polygon(index) for index in range(len(self))]
+        return self.instances.all_polygons()
 
     @property
     def xyn(self) -> list[NDArray[np.float32]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
+from operator import length_hint
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +15,7 @@ import numpy as np
 
 from segkit.core.backend.base import Anchors, Backend, Selected
 from segkit.core.backend.capability import Feature
+from segkit.core.backend.format import Concurrency
 from segkit.core.backend.metadata import Metadata
 from segkit.core.backend.options import LoadOptions
 from segkit.core.backend.returned import metadata_of
@@ -23,11 +27,14 @@ from segkit.core.inference.decode import Detections, select
 from segkit.core.inference.masks import InstanceMasks
 from segkit.core.inference.overlap import overlapped
 from segkit.core.inference.results import Results
-from segkit.core.inference.runner import RUNNERS
+from segkit.core.inference.runner import RUNNERS, Runner
 from segkit.core.inference.selection import within
 from segkit.core.notices import notice
 
 OnError = Callable[[SourceError], None]
+
+MANY = 32
+"""Batches from which on it is worth while to load a second predictor."""
 
 
 class _Prepared(NamedTuple):
@@ -59,13 +66,21 @@ class Session:
         self.format = backend.format
         self.format.require(Feature.PREDICT)
         self.metadata: Metadata = metadata_of(backend, path) or Metadata()
-        self._runner = RUNNERS[self.format.concurrency](backend, path, options)
+        self._load = partial(RUNNERS[self.format.concurrency], backend, path)
+        self._runner = self._load(options)
+        self._options = options
+        self._second: Runner | None = None
+        self._opening = threading.Lock()
         self._checked = False
         self._views: frozenset[str] = frozenset()
 
     def close(self) -> None:
         """Free the runtime, after the runs of other threads; what is asked for later is refused."""
         self._runner.close()
+        with self._opening:
+            second, self._second = self._second, self._runner  # which refuses whoever comes later
+        if second is not None:
+            second.close()
 
     def input_size(self, args: PredictArguments) -> Size:
         """(height, width) of the network's input for these arguments.
@@ -107,9 +122,9 @@ class Session:
     def predict(self, items: Iterable[Item], args: PredictArguments, on_error: OnError) -> Iterator[Results]:
         """Results in the order of the items.
 
-        The runtime is kept busy: while it computes a batch, the next one is read and letterboxed, and the caller has
-        the results of the one before. So up to three batches are in memory. A live picture and a single one wait for
-        nothing.
+        The runtime is kept busy: while it computes a batch, or two where there are many, the next one is read and
+        letterboxed, and the caller has the results of the one before. So up to four batches are in memory. A live
+        picture and a single one wait for nothing.
 
         Args:
             items: pictures; unreadable ones go to `on_error`.
@@ -132,7 +147,9 @@ class Session:
                 return []
             return self._results(done, args)
 
-        with closing(overlapped(self._compute, self._prepared(items, args), at_once=_is_live)) as run:
+        runner, lanes = self._manner(items, args)
+        work = partial(self._compute, runner)
+        with closing(overlapped(work, self._prepared(items, args), at_once=_is_live, lanes=lanes)) as run:
             for results in map(finish, run):  # map keeps nothing: raw outputs are gone before the next batch is there
                 yield from results
 
@@ -142,16 +159,40 @@ class Session:
         Raises:
             RuntimeFailure: the runtime failed, or computes no numbers.
         """
+        return self._timed(self._runner, batch)
+
+    def _timed(self, runner: Runner, batch: ImageBatch) -> tuple[Anchors | Selected, float]:
         made, start = batch.seconds, time.perf_counter()
-        raw = self._runner.run(batch)
+        raw = runner.run(batch)
         seconds = time.perf_counter() - start - (batch.seconds - made)
         self._views = batch.views
         if not self._checked:
             self._check_numbers(raw)
         return raw, seconds
 
-    def _compute(self, work: _Prepared | SourceError) -> _Computed | SourceError:
-        return work if isinstance(work, SourceError) else _Computed(*work, *self.compute(work.batch))
+    def _compute(self, runner: Runner, work: _Prepared | SourceError) -> _Computed | SourceError:
+        return work if isinstance(work, SourceError) else _Computed(*work, *self._timed(runner, work.batch))
+
+    def _manner(self, items: Iterable[Item], args: PredictArguments) -> tuple[Runner, int]:
+        """Who computes, and how many batches at a time.
+
+        Threads that share one batch wait for each other after every layer, and for whoever prepares the next batch on
+        the same cores. So where many batches are to come, two are computed at a time, with the threads shared out: one
+        for each caller, the others for both. The second predictor that this takes is loaded once, and stays.
+        """
+        threads, many = self._options.threads or 1, length_hint(items) >= MANY * self._limit(args)
+        shared = self.format.own_threads and self.format.concurrency is Concurrency.PARALLEL
+        if not (shared and many and threads > 1 and self._options.device == "cpu"):
+            return self._runner, 1
+        with self._opening:
+            if self._second is None:
+                self._second = self._load(self._options.model_copy(update={"threads": threads - 1}))
+            return self._second, 2
+
+    def _limit(self, args: PredictArguments) -> int:
+        """Pictures in a batch."""
+        fixed = None if self.metadata.dynamic_batch else self.metadata.batch
+        return args.batch if "batch" in args.model_fields_set or fixed is None else fixed
 
     def _prepared(self, items: Iterable[Item], args: PredictArguments) -> Iterator[_Prepared | SourceError]:
         """Network input for each batch, with the pixels in the form that the predictor took the last time."""
@@ -165,8 +206,7 @@ class Session:
 
     def _groups(self, items: Iterable[Item], args: PredictArguments) -> Iterator[list[Item] | SourceError]:
         """Lists of up to one batch of readable items; tensors of different shapes are kept apart."""
-        fixed = None if self.metadata.dynamic_batch else self.metadata.batch
-        limit = args.batch if "batch" in args.model_fields_set or fixed is None else fixed
+        limit = self._limit(args)
         group: list[Item] = []
         for item in items:
             if item.error is not None:

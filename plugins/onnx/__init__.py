@@ -70,6 +70,7 @@ FORMAT = Format(
             alternatives=("onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino"),
         ),
     ),
+    own_threads=True,
 )
 
 
