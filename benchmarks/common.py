@@ -20,8 +20,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import onnxruntime as ort
-
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SEGKIT_TEST_DATA") or ROOT.parent / "shared" / "data")
 BUS = DATA / "images" / "bus.jpg"
@@ -80,6 +78,8 @@ def exported(weights: Path) -> Path:
 
 def bare_session(model: Path, threads: int) -> Callable[[Any], Any]:
     """`InferenceSession.run` and nothing else, with the runtime's defaults: input to outputs."""
+    import onnxruntime as ort
+
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.log_severity_level = 3

@@ -220,30 +220,36 @@ def sharing(make, monkeypatch):
 def test_many_batches_are_computed_two_at_a_time_with_the_threads_shared_out(sharing):
     session, loads, inside = sharing
     for _ in range(2):
-        results, _ = run(session, [PICTURE] * MANY)
-        assert [result.path for result in results] == [f"image{number}.jpg" for number in range(MANY)]
+        results, _ = run(session, [PICTURE] * 3 * MANY)
+        assert [result.path for result in results] == [f"image{number}.jpg" for number in range(3 * MANY)]
     assert loads == [2], "one thread for each of two callers, and one for both: three; loaded once"
-    assert (max(inside), len(inside)) == (2, 2 * MANY)
+    assert (max(inside), len(inside)) == (2, 4 * MANY), "the first ones have all threads"
 
 
 def test_few_batches_single_threads_and_other_formats_load_nothing_more(sharing):
     session, loads, _ = sharing
-    run(session, [PICTURE] * (MANY - 1))
-    run(session, [PICTURE] * MANY, batch=2)
+    run(session, [PICTURE] * MANY)
+    run(session, [PICTURE] * 2 * MANY, batch=2)
     for change in ({"threads": 1}, {"threads": None}, {"device": "cuda"}):
         options = session._options
         session._options = options.model_copy(update=change)
-        run(session, [PICTURE] * MANY)
+        run(session, [PICTURE] * 2 * MANY)
         session._options = options
     for change in ({"own_threads": False}, {"concurrency": Concurrency.SERIAL}):
         own, session.format = session.format, replace(session.format, **change)
-        run(session, [PICTURE] * MANY)
+        run(session, [PICTURE] * 2 * MANY)
         session.format = own
     assert loads == []
 
 
-@pytest.mark.parametrize("count", [1, MANY])
-@pytest.mark.parametrize("used", [0, 1, MANY])
+def test_live_pictures_have_all_threads_however_many_they_are(sharing):
+    session, loads, _ = sharing
+    assert len(list(session.predict(numbered(2 * MANY, [], live=True), PredictArguments(), print))) == 2 * MANY
+    assert loads == []
+
+
+@pytest.mark.parametrize("count", [1, 2 * MANY])
+@pytest.mark.parametrize("used", [0, 1, 2 * MANY])
 def test_a_closed_session_refuses_with_one_line(sharing, used, count):
     session, _, _ = sharing
     if used:

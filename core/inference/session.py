@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
-from operator import length_hint
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,8 +33,8 @@ from segkit.core.notices import notice
 
 OnError = Callable[[SourceError], None]
 
-MANY = 32
-"""Batches from which on it is worth while to load a second predictor."""
+MANY = 16
+"""Batches after which it is worth while to load a second predictor."""
 
 
 class _Prepared(NamedTuple):
@@ -147,9 +147,7 @@ class Session:
                 return []
             return self._results(done, args)
 
-        runner, lanes = self._manner(items, args)
-        work = partial(self._compute, runner)
-        with closing(overlapped(work, self._prepared(items, args), at_once=_is_live, lanes=lanes)) as run:
+        with closing(self._computed(self._prepared(items, args))) as run:
             for results in map(finish, run):  # map keeps nothing: raw outputs are gone before the next batch is there
                 yield from results
 
@@ -170,29 +168,34 @@ class Session:
             self._check_numbers(raw)
         return raw, seconds
 
-    def _compute(self, runner: Runner, work: _Prepared | SourceError) -> _Computed | SourceError:
-        return work if isinstance(work, SourceError) else _Computed(*work, *self._timed(runner, work.batch))
+    def _compute(self, runner: Callable[[], Runner], work: _Prepared | SourceError) -> _Computed | SourceError:
+        if isinstance(work, SourceError):
+            return work
+        chosen = self._runner if _is_live(work) else runner()
+        return _Computed(*work, *self._timed(chosen, work.batch))
 
-    def _manner(self, items: Iterable[Item], args: PredictArguments) -> tuple[Runner, int]:
-        """Who computes, and how many batches at a time.
+    def _computed(self, prepared: Iterator[_Prepared | SourceError]) -> Generator[_Computed | SourceError, None, None]:
+        """The same with raw outputs, in order.
 
         Threads that share one batch wait for each other after every layer, and for whoever prepares the next batch on
-        the same cores. So where many batches are to come, two are computed at a time, with the threads shared out: one
-        for each caller, the others for both. The second predictor that this takes is loaded once, and stays.
+        the same cores. So after the first few batches two are computed at a time, with the threads shared out: one for
+        each of two callers, the others for both. The second predictor that this takes is loaded once, and stays.
         """
-        threads, many = self._options.threads or 1, length_hint(items) >= MANY * self._limit(args)
-        shared = self.format.own_threads and self.format.concurrency is Concurrency.PARALLEL
-        if not (shared and many and threads > 1 and self._options.device == "cpu"):
-            return self._runner, 1
+        first = islice(prepared, MANY) if self._can_share_out() else prepared
+        yield from overlapped(partial(self._compute, lambda: self._runner), first, at_once=_is_live)
+        yield from overlapped(partial(self._compute, self._shared_out), prepared, at_once=_is_live, lanes=2)
+
+    def _can_share_out(self) -> bool:
+        own = self.format.own_threads and self.format.concurrency is Concurrency.PARALLEL
+        return own and self._options.device == "cpu" and (self._options.threads or 1) > 1
+
+    def _shared_out(self) -> Runner:
+        """Computes two batches at a time with all threads, and one with all but one."""
         with self._opening:
             if self._second is None:
-                self._second = self._load(self._options.model_copy(update={"threads": threads - 1}))
-            return self._second, 2
-
-    def _limit(self, args: PredictArguments) -> int:
-        """Pictures in a batch."""
-        fixed = None if self.metadata.dynamic_batch else self.metadata.batch
-        return args.batch if "batch" in args.model_fields_set or fixed is None else fixed
+                threads = (self._options.threads or 1) - 1
+                self._second = self._load(self._options.model_copy(update={"threads": threads}))
+            return self._second
 
     def _prepared(self, items: Iterable[Item], args: PredictArguments) -> Iterator[_Prepared | SourceError]:
         """Network input for each batch, with the pixels in the form that the predictor took the last time."""
@@ -206,7 +209,8 @@ class Session:
 
     def _groups(self, items: Iterable[Item], args: PredictArguments) -> Iterator[list[Item] | SourceError]:
         """Lists of up to one batch of readable items; tensors of different shapes are kept apart."""
-        limit = self._limit(args)
+        fixed = None if self.metadata.dynamic_batch else self.metadata.batch
+        limit = args.batch if "batch" in args.model_fields_set or fixed is None else fixed
         group: list[Item] = []
         for item in items:
             if item.error is not None:
