@@ -169,6 +169,14 @@ def test_views_are_made_once_and_contiguous():
     assert (batch.f32_nchw.dtype, batch.f32_nchw.shape) == (np.float32, (1, 3, 64, 64))
 
 
+def test_both_views_show_the_same_pixels_whichever_is_asked_for_first():
+    floats, bytes_ = (ImageBatch(pictures((30, 50), (64, 64)), (64, 64)) for _ in range(2))
+    scaled = bytes_.u8_nhwc.transpose(0, 3, 1, 2) / np.float32(255)
+    assert np.array_equal(floats.f32_nchw, scaled)
+    assert np.array_equal(bytes_.f32_nchw, scaled)
+    assert np.array_equal(floats.u8_nhwc, bytes_.u8_nhwc)
+
+
 def test_ready_input_is_used_as_it_is():
     pixels = np.stack(pictures((32, 64), (32, 64)))
     bytes_ = ImageBatch.from_u8(pixels)

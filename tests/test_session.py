@@ -173,7 +173,7 @@ def test_pixels_are_made_ahead_in_the_form_that_the_predictor_takes(make, monkey
 
     monkeypatch.setattr(session._runner, "run", takes_floats)
     results, _ = run(session, [PICTURE] * 3)
-    assert made == [set(), {"u8_nhwc", "f32_nchw"}, {"u8_nhwc", "f32_nchw"}]
+    assert made == [set(), {"f32_nchw"}, {"f32_nchw"}]
     assert all(result.speed["preprocess"] > 0 and result.speed["inference"] > 0 for result in results)
 
 

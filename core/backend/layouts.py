@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,21 +66,42 @@ class Known:
         return cls(classes, seal.coefficients, seal.head.nms, unit, channels_last, False, seal.strides)
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """One way to read the outputs; views, nothing is computed yet."""
+Shape = tuple[int, ...]
 
-    parts: tuple[NDArray[Any], ...]
-    """boxes, scores, coefficients (each (B, channels, A)), or the rows (B, N, 6 + nm) of a selection"""
-    prototypes: NDArray[Any]
+
+class _Part(NamedTuple):
+    """Some channels of an output."""
+
+    output: int
+    channels_last: bool = False
+    channels: slice = slice(None)
+
+    def of(self, arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """(B, channels, ...): a view."""
+        array = arrays[self.output]
+        return (np.moveaxis(array, -1, 1) if self.channels_last else array)[:, self.channels]
+
+
+_Head = tuple[tuple[_Part, ...], bool]
+"""Boxes, scores and coefficients, (B, channels, A) each; or the rows (B, N, 6 + nm) of a selection, and True."""
+
+
+class _Reading(NamedTuple):
+    """One way to read outputs."""
+
+    parts: tuple[_Part, ...]
+    prototypes: _Part
     nms: bool
-    channels_last: bool
-    transposed: bool
 
     def agrees(self, known: Known) -> bool:
-        return all(
-            getattr(known, name) in (None, getattr(self, name)) for name in ("nms", "channels_last", "transposed")
+        """Whether this is what is known of the file."""
+        transposed = any(part.channels_last for part in self.parts)
+        pairs = (
+            (known.nms, self.nms),
+            (known.channels_last, self.prototypes.channels_last),
+            (known.transposed, transposed),
         )
+        return all(said in (None, seen) for said, seen in pairs)
 
 
 def anchor_count(size: Size, strides: tuple[int, ...] = STRIDES) -> int:
@@ -117,88 +139,97 @@ def arrange(
         arrays = [outputs[name] for name in SPLIT] if named else list(outputs.values())
     else:
         arrays = list(outputs)
-    readings = list(_readings(arrays, size, known, named))
-    if len(readings) > 1:
-        readings = [reading for reading in readings if reading.agrees(known)] or readings
+    given = _Outputs(tuple(array.shape for array in arrays), size, known)
+    readings = _readings(given, named)
     if len(readings) != 1:
-        raise ModelFileError(path, _complaint(arrays, size, known, ambiguous=bool(readings)))
-    return _selected(readings[0], size, known) if readings[0].nms else _anchors(readings[0], size, known, path)
+        raise ModelFileError(path, _complaint(given, ambiguous=bool(readings)))
+    reading = readings[0]
+    return _selected(reading, arrays, size, known) if reading.nms else _anchors(reading, arrays, size, known, path)
 
 
-def _readings(arrays: list[NDArray[Any]], size: Size, known: Known, named: bool) -> Iterator[_Reading]:
-    """Every way to read the outputs; with `named` they are the split ones, in the order of `SPLIT`."""
-    for index, array in enumerate(arrays):
-        if named and index != SPLIT.index("prototypes"):
-            continue
-        others = arrays[:index] + arrays[index + 1 :]
-        for prototypes, channels_last in _prototypes(array, size, known):
-            heads = [] if named else [head for other in others for head in _whole(other, prototypes, size, known)]
-            for triple in [tuple(others)] if named else permutations(others, 3):
-                heads.extend(_split(triple, prototypes, size, known))
-            for parts, transposed, nms in heads:
-                yield _Reading(parts, prototypes, nms, channels_last, transposed)
+class _Outputs(NamedTuple):
+    """Shapes of outputs, and what else tells how to read them."""
+
+    shapes: tuple[Shape, ...]
+    size: Size
+    known: Known
+
+    def readings(self, named: bool) -> Iterator[_Reading]:
+        """Every way to read them; with `named` they are the split ones, in the order of `SPLIT`."""
+        for index in range(len(self.shapes)):
+            if named and index != SPLIT.index("prototypes"):
+                continue
+            others = [other for other in range(len(self.shapes)) if other != index]
+            for count, channels_last in self._prototypes(index):
+                heads = [] if named else [head for other in others for head in self._whole(other, index, count)]
+                for triple in [tuple(others)] if named else permutations(others, 3):
+                    heads.extend(self._split(triple, index, count))
+                for parts, nms in heads:
+                    yield _Reading(parts, _Part(index, channels_last), nms)
+
+    def _prototypes(self, index: int) -> Iterator[tuple[int, bool]]:
+        """Number of channels of prototypes, and whether they come last."""
+        shape = self.shapes[index]
+        if len(shape) != 4:
+            return
+        low = (self.size[0] // PROTOTYPE_STRIDE, self.size[1] // PROTOTYPE_STRIDE)
+        for count, sides, channels_last in ((shape[1], shape[2:], False), (shape[3], shape[1:3], True)):
+            if sides == low and self.known.coefficients in (None, count):
+                yield count, channels_last
+
+    def _columns(self, index: int, prototypes: int) -> Iterator[tuple[int, _Part]]:
+        """Number of channels of an output that has a column for each anchor, and how it is seen so."""
+        shape = self.shapes[index]
+        if len(shape) != 3 or shape[0] != self.shapes[prototypes][0]:
+            return
+        anchors = anchor_count(self.size, self.known.strides)
+        for count, columns, channels_last in ((shape[1], shape[2], False), (shape[2], shape[1], True)):
+            if columns == anchors:
+                yield count, _Part(index, channels_last)
+
+    def _whole(self, index: int, prototypes: int, count: int) -> Iterator[_Head]:
+        """Readings of an output that holds all of a head: joined, or selected."""
+        shape = self.shapes[index]
+        for channels, part in self._columns(index, prototypes):
+            classes = channels - 4 - count
+            if classes > 0 and self.known.classes in (None, classes):
+                slices = (slice(4), slice(4, 4 + classes), slice(4 + classes, None))
+                yield tuple(part._replace(channels=each) for each in slices), False
+        if len(shape) == 3 and shape[0] == self.shapes[prototypes][0] and shape[2] == 6 + count:
+            yield (_Part(index),), True
+
+    def _split(self, triple: tuple[int, ...], prototypes: int, count: int) -> Iterator[_Head]:
+        """Readings of three outputs as boxes, scores and coefficients."""
+        for combination in product(*(self._columns(index, prototypes) for index in triple)):
+            boxes, classes, coefficients = (channels for channels, _ in combination)
+            if boxes == 4 and self.known.classes in (None, classes) and coefficients == count:
+                yield tuple(part for _, part in combination), False
 
 
-_Head = tuple[tuple[NDArray[Any], ...], bool, bool]
-"""Parts, transposed, nms: see `_Reading`."""
+@lru_cache(maxsize=64)
+def _readings(outputs: _Outputs, named: bool) -> list[_Reading]:
+    """The way to read them, the same at every run: none, or several where nothing known tells them apart."""
+    found = list(outputs.readings(named))
+    return [reading for reading in found if reading.agrees(outputs.known)] or found if len(found) > 1 else found
 
 
-def _prototypes(array: NDArray[Any], size: Size, known: Known) -> Iterator[tuple[NDArray[Any], bool]]:
-    """`array` as (B, nm, H/4, W/4), and whether its channels come last."""
-    if array.ndim != 4:
-        return
-    for view, channels_last in ((array, False), (array.transpose(0, 3, 1, 2), True)):
-        fits = view.shape[2:] == (size[0] // PROTOTYPE_STRIDE, size[1] // PROTOTYPE_STRIDE)
-        if fits and known.coefficients in (None, view.shape[1]):
-            yield view, channels_last
-
-
-def _columns(array: NDArray[Any], batch: int, size: Size, known: Known) -> Iterator[tuple[NDArray[Any], bool]]:
-    """`array` as (B, channels, A), and whether it is transposed for that."""
-    if array.ndim == 3 and array.shape[0] == batch:
-        for view, transposed in ((array, False), (array.transpose(0, 2, 1), True)):
-            if view.shape[2] == anchor_count(size, known.strides):
-                yield view, transposed
-
-
-def _whole(array: NDArray[Any], prototypes: NDArray[Any], size: Size, known: Known) -> Iterator[_Head]:
-    """Readings of an array that holds all of a head: joined, or selected."""
-    batch, count = prototypes.shape[:2]
-    for view, transposed in _columns(array, batch, size, known):
-        classes = view.shape[1] - 4 - count
-        if classes > 0 and known.classes in (None, classes):
-            yield (view[:, :4], view[:, 4:-count], view[:, -count:]), transposed, False
-    if array.ndim == 3 and array.shape[0] == batch and array.shape[2] == 6 + count:
-        yield (array,), False, True
-
-
-def _split(triple: tuple[NDArray[Any], ...], prototypes: NDArray[Any], size: Size, known: Known) -> Iterator[_Head]:
-    """Readings of three arrays as boxes, scores and coefficients."""
-    batch, count = prototypes.shape[:2]
-    for combination in product(*(_columns(array, batch, size, known) for array in triple)):
-        parts = tuple(view for view, _ in combination)
-        boxes, classes, coefficients = (part.shape[1] for part in parts)
-        if boxes == 4 and known.classes in (None, classes) and coefficients == count:
-            yield parts, any(transposed for _, transposed in combination), False
-
-
-def _anchors(reading: _Reading, size: Size, known: Known, path: str | Path) -> Anchors:
-    boxes, scores, coefficients = (_f32(part) for part in reading.parts)
+def _anchors(reading: _Reading, arrays: Sequence[NDArray[Any]], size: Size, known: Known, path: str | Path) -> Anchors:
+    boxes, scores, coefficients = (_f32(part.of(arrays)) for part in reading.parts)
     unit = known.unit_boxes
     if _in_units(boxes, size, path) if unit is None else unit:
         boxes = boxes * _sides(size)[:, None]
-    return Anchors(boxes, scores, coefficients, _f32(reading.prototypes))
+    return Anchors(boxes, scores, coefficients, _f32(reading.prototypes.of(arrays)))
 
 
-def _selected(reading: _Reading, size: Size, known: Known) -> Selected:
-    pictures = [_f32(rows)[rows[:, 4] > 0] for rows in reading.parts[0]]
+def _selected(reading: _Reading, arrays: Sequence[NDArray[Any]], size: Size, known: Known) -> Selected:
+    pictures = [_f32(rows)[rows[:, 4] > 0] for rows in reading.parts[0].of(arrays)]
     scale = _sides(size) if known.unit_boxes else np.float32(1)
     return Selected(
         xyxy=tuple(rows[:, :4] * scale for rows in pictures),
         confidence=tuple(rows[:, 4] for rows in pictures),
         classes=tuple(np.rint(rows[:, 5]).astype(np.int64) for rows in pictures),
         coefficients=tuple(rows[:, 6:] for rows in pictures),
-        prototypes=_f32(reading.prototypes),
+        prototypes=_f32(reading.prototypes.of(arrays)),
     )
 
 
@@ -226,9 +257,10 @@ def _f32(array: NDArray[Any]) -> FloatArray:
     return array.astype(np.float32, copy=False)
 
 
-def _complaint(arrays: list[NDArray[Any]], size: Size, known: Known, *, ambiguous: bool) -> str:
+def _complaint(outputs: _Outputs, *, ambiguous: bool) -> str:
     """Why the outputs cannot be used: what they are, what is expected."""
-    given = "its outputs " + (", ".join(str(tuple(array.shape)) for array in arrays) or "(none)")
+    shapes, size, known = outputs
+    given = "its outputs " + (", ".join(map(str, shapes)) or "(none)")
     classes, count = known.classes or "nc", known.coefficients or 32
     rows = 4 + count + known.classes if known.classes else f"{4 + count} + nc"
     low = f"{size[0] // PROTOTYPE_STRIDE}, {size[1] // PROTOTYPE_STRIDE}"
@@ -236,8 +268,8 @@ def _complaint(arrays: list[NDArray[Any]], size: Size, known: Known, *, ambiguou
     wanted = f"(B, {rows}, {anchors}) and (B, {count}, {low}) for {classes} classes at {size[0]}x{size[1]}"
     if ambiguous:
         return f"{given} can be read in several ways, and its metadata does not say which; the usual ones are {wanted}"
-    if all(array.ndim == 2 for array in arrays):
+    if all(len(shape) == 2 for shape in shapes):
         return f"{given} are not those of a segmentation model (a classification model?); expected {wanted}"
-    if not any(array.ndim == 4 for array in arrays):
+    if not any(len(shape) == 4 for shape in shapes):
         return f"{given} hold no mask prototypes: not a segmentation model (detection, pose?); expected {wanted}"
     return f"{given} do not belong to a segmentation model; expected {wanted}"

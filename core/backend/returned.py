@@ -64,7 +64,7 @@ def _of_selected(raw: Selected, batch: ImageBatch) -> Iterator[str | None]:
         yield _problem(f"confidence[{index}]", confidence, (None,))
         rows = len(confidence)
         yield _problem(f"xyxy[{index}]", raw.xyxy[index], (rows, 4))
-        yield _problem(f"classes[{index}]", raw.classes[index], (rows,), "int")
+        yield _problem(f"classes[{index}]", raw.classes[index], (rows,), "i")
         yield _problem(f"coefficients[{index}]", raw.coefficients[index], (rows, raw.prototypes.shape[1]))
 
 
@@ -73,11 +73,12 @@ def _prototypes(batch: ImageBatch, channels: int | None) -> Shape:
     return len(batch), channels, height // 4, width // 4
 
 
-def _problem(name: str, array: object, shape: Shape, kind: str = "float32") -> str | None:
+def _problem(name: str, array: object, shape: Shape, kind: str = "f4") -> str | None:
+    """`kind`: "f4" for float32, "i" for signed integers of any width."""
     if not isinstance(array, np.ndarray):
         return f"{name} is {type(array).__name__}, not a numpy array"
-    if not array.dtype.name.startswith(kind):
-        return f"{name} is {array.dtype}, not {kind}"
+    if not array.dtype.str.startswith(kind, 1):
+        return f"{name} is {array.dtype}, not {'float32' if kind == 'f4' else 'int'}"
     if array.ndim != len(shape) or any(side not in (None, has) for side, has in zip(shape, array.shape, strict=True)):
         wanted = ", ".join("any" if side is None else str(side) for side in shape)
         return f"{name} has the shape {array.shape}, not ({wanted})"

@@ -91,39 +91,48 @@ class ImageBatch:
         if self._pictures is None:  # made from floats: the only lossy road, and only for runtimes that take bytes
             rounded = np.rint(np.clip(self.f32_nchw, 0, 1) * 255).astype(np.uint8)
             return np.ascontiguousarray(rounded.transpose(0, 2, 3, 1))
+        out = self._bgr
         start = time.perf_counter()
-        out = np.empty((len(self), *self.size, 3), np.uint8)
-        for canvas, picture, box in zip(out, self._pictures, self.geometry, strict=True):
-            _letterbox_rgb(picture, box, canvas)
+        del self.__dict__["_bgr"]  # turned in place
+        for canvas in out:
+            cv2.cvtColor(canvas, cv2.COLOR_BGR2RGB, dst=canvas)
         self.seconds += time.perf_counter() - start
         return out
 
     @cached_property
     def f32_nchw(self) -> NDArray[np.float32]:
         """(B, 3, H, W) float32 RGB 0..1."""
-        pictures = self.u8_nhwc
+        turned = "u8_nhwc" in self.__dict__
+        pictures = self.u8_nhwc if turned else self._bgr
         start = time.perf_counter()
         out = np.empty((len(self), 3, *self.size), np.float32)
         for planes, picture in zip(out, pictures, strict=True):
-            for plane, channel in zip(planes, cv2.split(picture), strict=True):
+            for plane, channel in zip(planes if turned else planes[::-1], cv2.split(picture), strict=True):
+                plane[...] = channel
                 # One division per element, as in training: x * (1 / 255) would differ in the last bit.
-                np.divide(channel, np.float32(255), out=plane, dtype=np.float32)
+                plane /= np.float32(255)
         self.seconds += time.perf_counter() - start
         return out
 
-
-def _letterbox_rgb(picture: Picture, box: Letterbox, canvas: NDArray[np.uint8]) -> None:
-    """Resize `picture` (BGR) into its place on `canvas` (RGB) and paint the border."""
-    height, width = box.resized
-    inside = canvas[box.top : box.top + height, box.left : box.left + width]
-    resized: NDArray[Any] = picture  # OpenCV writes where it is told to: nothing of full size is copied
-    if (height, width) != picture.shape[:2]:
-        resized = cv2.resize(picture, (width, height), dst=inside, interpolation=cv2.INTER_LINEAR)
-    cv2.cvtColor(resized, cv2.COLOR_BGR2RGB, dst=inside)
-    canvas[: box.top] = PAD_VALUE
-    canvas[box.top + height :] = PAD_VALUE
-    canvas[:, : box.left] = PAD_VALUE
-    canvas[:, box.left + width :] = PAD_VALUE
+    @cached_property
+    def _bgr(self) -> NDArray[np.uint8]:
+        """(B, H, W, 3) letterboxed, channels as they came: what both views are made of."""
+        assert self._pictures is not None
+        start = time.perf_counter()
+        out = np.empty((len(self), *self.size, 3), np.uint8)
+        for canvas, picture, box in zip(out, self._pictures, self.geometry, strict=True):
+            height, width = box.resized
+            inside = canvas[box.top : box.top + height, box.left : box.left + width]
+            if box.resized == picture.shape[:2]:
+                inside[...] = picture
+            else:  # OpenCV writes where it is told to
+                cv2.resize(picture, (width, height), dst=inside, interpolation=cv2.INTER_LINEAR)
+            canvas[: box.top] = PAD_VALUE
+            canvas[box.top + height :] = PAD_VALUE
+            canvas[:, : box.left] = PAD_VALUE
+            canvas[:, box.left + width :] = PAD_VALUE
+        self.seconds += time.perf_counter() - start
+        return out
 
 
 def _geometry_of(count: int, size: Any, geometry: Sequence[Letterbox] | None) -> tuple[Letterbox, ...]:

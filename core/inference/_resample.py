@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,6 +55,8 @@ class Axis:
     def __init__(self, inputs: int, outputs: int, *, factor: int = 1, before: int = 0, after: int = 0) -> None:
         """Compute positions; the matrix itself is made when needed."""
         self.inputs, self.outputs = inputs, outputs
+        self.factor = 0 if before or after or outputs % inputs else outputs // inputs
+        """whole number of pixels a sample, where nothing is cut away; otherwise 0"""
         self._fine = _taps(inputs, inputs * factor).cut(before, inputs * factor - after)
         self._final = _taps(len(self._fine.low), outputs)
         self.first = self._fine.low[self._final.low]
@@ -133,6 +136,12 @@ class Frame:
             window: the pixels wanted.
         """
         height, width = window.bottom - window.top, window.right - window.left
+        if self.y.factor and self.x.factor:
+            down, across = self.y.factor, self.x.factor
+            top, left = window.top - origin[0] * down, window.left - origin[1] * across
+            size = (samples.shape[1] * across, samples.shape[0] * down)
+            values = cv2.resize(samples, size, interpolation=cv2.INTER_LINEAR)
+            return values[top : top + height, left : left + width] > 0
         out = np.empty((height, width), np.bool_)
         across = np.empty((len(samples), width), np.float32)
         for columns, used, weights in self.x.blocks(window.left, window.right, origin[1], TILE):
