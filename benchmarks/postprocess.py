@@ -20,7 +20,7 @@ from segkit.core.images.reading import read_picture
 from segkit.core.inference.arguments import PredictArguments
 from segkit.core.inference.decode import Detections, select
 from segkit.core.inference.masks import InstanceMasks
-from segkit.core.inference.polygons import join, outlines
+from segkit.core.polygons import join, outlines
 
 LIMITS: dict[str, Any] = {"conf": 0.05, "iou": 0.7, "max_det": 300}
 Masks = NDArray[np.bool_]

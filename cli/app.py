@@ -11,7 +11,7 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -29,11 +29,27 @@ SUMMARIES = {
     "formats": "Show what every format can do and needs, and its options.",
     "info": "Show layers, parameters and GFLOPs of a model.",
     "inspect": "Show what any file says about itself: format, tensors, writer, metadata.",
+    "val": "Score a model on a labelled data set: box and mask AP, as COCO counts them.",
+    "benchmark": "Score and time every format of a model on a data set.",
+    "data": "Check, convert, split, show and fetch data sets.",
     "compare": "Compare what models see in the same pictures, object by object.",
     "doctor": "Check this installation: versions, devices, what can run and why not.",
     "version": "Show the versions of segkit and of the runtimes it can use.",
 }
-"""Every command; each is a module of this package with a function `command(words)`."""
+"""Every command; each is a module of this package with a function `command(words)`, or a group of commands."""
+
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "data": {
+        "check": "Find every fault in a data set's pictures and labels.",
+        "list": "Show the data sets that have a name, and which are here.",
+        "get": "Fetch a data set that has a name.",
+        "convert": "Convert labels: COCO, mask pictures, LabelMe, CVAT, Pascal VOC; and back to COCO.",
+        "split": "Divide a data set into train, val and test.",
+        "show": "Draw a sheet of samples with their labels, as training sees them.",
+        "shapes": "Generate a data set of shapes with exact masks.",
+    },
+}
+"""Groups of commands: each is a package of this one, with a module a command."""
 
 HELP = "Instance segmentation that runs anywhere: predict with a model, or export it to a file that runs elsewhere."
 
@@ -78,18 +94,18 @@ def run(argv: Sequence[str]) -> int:
         return _unexpected(error, output)
 
 
-def application(command: Command | None = None) -> typer.Typer:
-    """The typer application with `command` in full; the others only have their summaries."""
+def application(command: Command | None = None, group: str = "") -> typer.Typer:
+    """The typer application, or one of its groups, with `command` in full; the others only have their summaries."""
     app = typer.Typer(
-        name=PROGRAM,
-        help=HELP,
-        epilog=EPILOG,
+        name=_program(group),
+        help=SUMMARIES[group] if group else HELP,
+        epilog=None if group else EPILOG,
         no_args_is_help=True,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": HELP_NAMES},
     )
-    for name, summary in SUMMARIES.items():
+    for name, summary in _table(group).items():
         if command and command.name == name:
             command.add_to(app, summary)
         else:
@@ -112,25 +128,37 @@ def _not_loaded() -> None:
     """Stands for a command that was not asked for."""
 
 
-def load(name: str, words: Sequence[str] = ()) -> Command:
+def load(name: str, words: Sequence[str] = (), group: str = "") -> Command:
     """A command in full; `words` are those that follow it (the options of export depend on them)."""
-    module = importlib.import_module(f"segkit.cli.{name}")
+    module = importlib.import_module(".".join(filter(None, ("segkit.cli", group, name))))
     command: Command = module.command(words)
     return command
 
 
 def _dispatch(argv: Sequence[str], output: Output) -> int:
     if COMPLETING in os.environ:
-        return complete(list(SUMMARIES), load, COMPLETING)
+        return complete(SUMMARIES, GROUPS, load, COMPLETING)
     if set(PASSED_ON) & {word.partition("=")[0] for word in argv}:
         use_own_script()
+    group = ""
     name, words = split(joined(argv), list(SUMMARIES))
-    command = load(name, words) if name else None
+    if name is not None and name in GROUPS:
+        first, (name, words) = name, split(words, list(GROUPS[name]))
+        group = first if name in (None, *GROUPS[first]) else ""  # --version is everywhere the same
+    command = load(name, words, group) if name else None
     canonical = normalise(words, command.grammar()) if command else words
-    values = parser(application(command))(canonical, prog_name=PROGRAM, standalone_mode=False)
+    values = parser(application(command, group))(canonical, prog_name=_program(group), standalone_mode=False)
     if command and isinstance(values, dict):
         return command.run(values, output) or 0
     return values if isinstance(values, int) else 0
+
+
+def _program(group: str) -> str:
+    return f"{PROGRAM} {group}".strip()
+
+
+def _table(group: str) -> Mapping[str, str]:
+    return GROUPS[group] if group else SUMMARIES
 
 
 def _unexpected(error: Exception, output: Output) -> int:

@@ -21,8 +21,11 @@ from segkit.core.errors import SegkitError
 _VALUE = re.compile(r"((?:--)?[A-Za-z][\w-]*=)(.*)", re.DOTALL)
 GENERAL = ("--help", "--version", "--install-completion", "--show-completion")
 
-Load = Callable[[str, Sequence[str]], Command]
-"""Name of a command and the words that follow it → the command."""
+Load = Callable[[str, Sequence[str], str], Command]
+"""Name of a command, the words that follow it, and the group that it is of (or "") → the command."""
+
+Groups = Mapping[str, Iterable[str]]
+"""Name of a group → names of its commands."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +40,24 @@ class Line:
     cut: int = 0
 
 
-def offers(line: Line, commands: Sequence[str], load: Load) -> list[str]:
+def offers(line: Line, commands: Iterable[str], groups: Groups, load: Load, group: str = "") -> list[str]:
     """Whole words that may stand where the cursor is; none where only a file name may (the shell knows those)."""
     words = joined(line.before)
     try:
-        name, after = split(words, commands)
+        name, after = split(words, list(commands))
     except SegkitError:
         name, after = None, words
+    if name is not None and name in groups:
+        return offers(Line(tuple(after), line.current, line.cut), groups[name], {}, load, name)
     if name is None or name not in words:
-        known = (*commands, TASK, "help") if not line.current.startswith("-") else GENERAL
+        known = (*commands, *(() if group else (TASK, "help"))) if not line.current.startswith("-") else GENERAL
         return _beginning(line.current, known)
     if "--" in after:
         return []
     try:
-        command = load(name, [*after, "--help"])
+        command = load(name, [*after, "--help"], group)
     except SegkitError:  # a format that does not exist, say
-        command = load(name, ["--help"])
+        command = load(name, ["--help"], group)
     return list(_in_command(command, words, line.current))
 
 
@@ -117,17 +122,20 @@ def _files(start: str) -> Iterator[str]:
             yield stem + ("/" if path.is_dir() else "")
 
 
-def answer(shell: str, environment: Mapping[str, str], commands: Sequence[str], load: Load) -> tuple[str, int]:
+def answer(
+    shell: str, environment: Mapping[str, str], commands: Iterable[str], groups: Groups, load: Load
+) -> tuple[str, int]:
     """(text for the shell's script, exit code), from the variables that the script sets.
 
     Args:
         shell: what follows "complete_" in typer's variable.
         environment: of the process.
-        commands: names of all commands.
+        commands: names of all commands and groups.
+        groups: the commands of each group.
         load: makes one of them.
     """
     line = _bash(environment) if shell == "bash" else _others(shell, environment)
-    found = offers(line, commands, load)
+    found = offers(line, commands, groups, load)
     if shell == "zsh":
         return _for_zsh(found, line.current), 0
     if shell == "fish" and environment.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args":
@@ -212,10 +220,10 @@ def use_own_script() -> None:
         return
 
 
-def complete(commands: Sequence[str], load: Load, variable: str) -> int:
+def complete(commands: Iterable[str], groups: Groups, load: Load, variable: str) -> int:
     """Answer the script that has set `variable`; gives the exit code."""
     shell = os.environ[variable].removeprefix("complete_")
-    text, code = answer(shell, os.environ, commands, load)
+    text, code = answer(shell, os.environ, commands, groups, load)
     if text:
         sys.stdout.write(text + "\n")
     return code

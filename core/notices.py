@@ -32,31 +32,49 @@ def notice(text: str) -> None:
 
 
 @contextlib.contextmanager
-def progress(text: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Show how many bytes of `total` are done; call what this gives with the number of further ones.
+def progress(text: str, total: int | None, done: int = 0, unit: str = "bytes") -> Iterator[Callable[[int], None]]:
+    """Show how many bytes, or other units, of `total` are done; call what this gives with the number of further ones.
 
     A bar on standard error if that is a terminal on which nothing else is being drawn; else one line, a notice.
 
     Args:
         text: what it is about, a few words.
-        total: bytes in all; None if that is not known.
-        done: bytes that were done before.
+        total: how many in all; None if that is not known.
+        done: how many were done before.
+        unit: what is counted, in the plural.
     """
     _prepare()
     if not (LOGGER.isEnabledFor(logging.INFO) and _has_terminal()):
-        earlier = f", {size_of(done)} of it here already" if done else ""
-        notice(f"{text}: {size_of(total) if total is not None else 'of unknown size'}{earlier}")
+        notice(f"{text}: {_amount(total, unit)}" + (f", {_amount(done, unit)} of it here already" if done else ""))
         yield lambda count: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), BarColumn()]
+    if unit == "bytes":
+        from rich.progress import DownloadColumn, TransferSpeedColumn
+
+        columns += [DownloadColumn(), TransferSpeedColumn()]
+    else:
+        from rich.progress import MofNCompleteColumn
+
+        columns += [MofNCompleteColumn(), TextColumn(f"{unit}, {{task.fields[rate]}}", markup=False)]
     console = Console(file=sys.stderr, markup=False, emoji=False, highlight=False)
-    words = TextColumn("{task.description}", markup=False)
-    columns = words, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, redirect_stdout=False) as bar:
-        task = bar.add_task(visible(text), total=total, completed=done)
-        yield lambda count: bar.advance(task, count)
+    with Progress(*columns, TimeRemainingColumn(), console=console, redirect_stdout=False) as bar:
+        task = bar.add_task(visible(text), total=total, completed=done, rate="")
+
+        def advance(count: int) -> None:
+            speed = bar.tasks[task].speed
+            bar.update(task, advance=count, rate=f"{speed:.1f}/s" if speed else "")
+
+        yield advance
+
+
+def _amount(count: int | None, unit: str) -> str:
+    if unit == "bytes":
+        return size_of(count) if count is not None else "of unknown size"
+    return f"{count} {unit}" if count is not None else f"some {unit}"
 
 
 def size_of(count: int) -> str:

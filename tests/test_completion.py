@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from segkit.cli.app import SUMMARIES, load
+from segkit.cli.app import GROUPS, SUMMARIES, load
 from segkit.cli.completion import Line, answer, offers
 
 HEAVY = {"numpy", "cv2", "PIL", "torch", "onnx", "onnxruntime", "pandas"}
@@ -24,7 +24,7 @@ needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash
 
 def offered(*words: str) -> list[str]:
     """What may stand for the last word."""
-    return offers(Line(words[:-1], words[-1]), list(SUMMARIES), load)
+    return offers(Line(words[:-1], words[-1]), SUMMARIES, GROUPS, load)
 
 
 def process(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -124,7 +124,7 @@ def test_every_shell_is_answered_in_its_own_terms(
     shell: str, environment: dict[str, str], expected: tuple[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert answer(shell, environment, list(SUMMARIES), load) == expected
+    assert answer(shell, environment, SUMMARIES, GROUPS, load) == expected
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS: Mapping[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
 
-LEAVES = {f"segkit.core.{leaf}" for leaf in ("errors", "files", "http", "lazy", "notices")}
+LEAVES = {f"segkit.core.{leaf}" for leaf in ("errors", "files", "http", "lazy", "notices", "polygons", "rle")}
 ENGINE = {
-    f"segkit.core.{part}" for part in ("backend", "data", "graph", "hub", "images", "inference", "model")
+    f"segkit.core.{part}"
+    for part in ("backend", "data", "graph", "hub", "images", "inference", "metrics", "model", "validation")
 } | LEAVES
 
 ALLOWED: Mapping[str, set[str]] = {
@@ -26,7 +27,12 @@ ALLOWED: Mapping[str, set[str]] = {
     "segkit.core.http": {"segkit.core.errors"},
     "segkit.core.lazy": set(),
     "segkit.core.notices": set(),
-    "segkit.core.data": {"segkit.core.images"} | LEAVES,
+    "segkit.core.polygons": set(),
+    "segkit.core.rle": set(),
+    "segkit.core.data": {"segkit.core.backend", "segkit.core.hub", "segkit.core.images"} | LEAVES,
+    "segkit.core.metrics": LEAVES,
+    "segkit.core.validation": {f"segkit.core.{part}" for part in ("backend", "data", "images", "inference", "metrics")}
+    | LEAVES,
     "segkit.core.hub": LEAVES,
     "segkit.core.images": LEAVES,
     "segkit.core.backend": {"segkit.core.images"} | LEAVES,
@@ -38,8 +44,10 @@ ALLOWED: Mapping[str, set[str]] = {
         "segkit",
         "segkit.conformance",
         "segkit.core.backend",
+        "segkit.core.data",
         "segkit.core.errors",
         "segkit.core.notices",
+        "segkit.core.validation",
     },
     "segkit.conformance": ENGINE,
     "segkit.plugins": set(),
@@ -50,7 +58,11 @@ ALLOWED: Mapping[str, set[str]] = {
 """Layer → other layers, or single modules of them, that it may import. Its own modules are always allowed."""
 
 PACKAGES: Mapping[str, set[str]] = {
-    "segkit.core.data": {"numpy", "pydantic", "yaml"},
+    "segkit.core.data": {"cv2", "numpy", "PIL", "pydantic", "yaml"},
+    "segkit.core.metrics": {"cv2", "faster_coco_eval", "matplotlib", "numpy"},
+    "segkit.core.validation": {"cv2", "matplotlib", "numpy", "pydantic"},
+    "segkit.core.polygons": {"cv2", "numpy"},
+    "segkit.core.rle": {"cv2", "numpy"},
     "segkit.core.hub": {"filelock", "platformdirs", "yaml"},
     "segkit.core.images": {"PIL", "cv2", "mss", "numpy"},
     "segkit.core.notices": {"rich"},

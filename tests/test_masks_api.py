@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from segkit.core import rle
 from segkit.core.images import Letterbox
-from segkit.core.inference import rle
 from segkit.core.inference.masks import InstanceMasks
-from segkit.core.inference.polygons import join, outlines
+from segkit.core.polygons import join, outlines
 
 SIDES = st.integers(1, 24)
 pictures = arrays.arrays(np.bool_, st.tuples(SIDES, SIDES))

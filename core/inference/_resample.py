@@ -137,11 +137,11 @@ class Frame:
         """
         height, width = window.bottom - window.top, window.right - window.left
         if self.y.factor and self.x.factor:
-            down, across = self.y.factor, self.x.factor
-            top, left = window.top - origin[0] * down, window.left - origin[1] * across
-            size = (samples.shape[1] * across, samples.shape[0] * down)
+            top, left = window.top - origin[0] * self.y.factor, window.left - origin[1] * self.x.factor
+            size = (samples.shape[1] * self.x.factor, samples.shape[0] * self.y.factor)
             values = cv2.resize(samples, size, interpolation=cv2.INTER_LINEAR)
-            return values[top : top + height, left : left + width] > 0
+            found: NDArray[np.bool_] = values[top : top + height, left : left + width] > 0
+            return found
         out = np.empty((height, width), np.bool_)
         across = np.empty((len(samples), width), np.float32)
         for columns, used, weights in self.x.blocks(window.left, window.right, origin[1], TILE):

@@ -15,9 +15,9 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from segkit.core import rle
 from segkit.core.errors import OptionError, OutputError
 from segkit.core.files import atomic_write, output_error
-from segkit.core.inference import rle
 
 if TYPE_CHECKING:
     from segkit.core.inference.results import Results

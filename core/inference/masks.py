@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.core import rle
 from segkit.core.images import Letterbox, Size
-from segkit.core.inference import rle
 from segkit.core.inference._instances import Bits, Crop, Instance, Logits
 from segkit.core.inference._resample import Window, network_frame, picture_frame
 from segkit.core.inference.decode import Detections
-from segkit.core.inference.polygons import Outline, join, outlines
+from segkit.core.polygons import Outline, join, outlines
 
 
 class InstanceMasks:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from segkit.core.images import Size
 from segkit.core.inference.arrays import Array, OnHost
 from segkit.core.inference.masks import InstanceMasks
-from segkit.core.inference.rle import Rle
+from segkit.core.rle import Rle
 
 
 class Boxes(OnHost):

@@ -13,8 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core.images import Size
-
 
 class Rle(TypedDict):
     """A COCO mask: `size` [height, width] and the compressed runs."""
@@ -23,7 +21,7 @@ class Rle(TypedDict):
     counts: str
 
 
-def encode(crop: NDArray[np.bool_], top: int, left: int, size: Size) -> Rle:
+def encode(crop: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -> Rle:
     """The mask of a picture of `size` (height, width) that is `crop` (h, w) at `top`, `left` and off elsewhere."""
     return {"size": [int(size[0]), int(size[1])], "counts": compress(runs(crop, top, left, size))}
 
@@ -35,7 +33,7 @@ def decode(rle: Rle) -> NDArray[np.bool_]:
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(width, height).T
 
 
-def runs(crop: NDArray[np.bool_], top: int, left: int, size: Size) -> NDArray[np.int64]:
+def runs(crop: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -> NDArray[np.int64]:
     """(K,) lengths of the runs, in work proportional to the crop rather than to the picture."""
     if not crop.size:
         return np.array([size[0] * size[1]], np.int64)

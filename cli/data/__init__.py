@@ -1,0 +1,1 @@
+"""`segkit data`: commands on data sets."""

@@ -1,0 +1,1 @@
+"""Changing pictures and their labels together, at random but repeatably."""

@@ -1,0 +1,1 @@
+"""Labels from one kind of file to another."""

@@ -1,0 +1,1 @@
+"""How good detections are: box and mask AP as COCO counts them, curves, confusion matrix."""
