@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from file_server import FileServer
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["segkit.conformance"]  # shows the values inside the asserts of inherited tests
@@ -47,6 +48,13 @@ def real(path: Path, variable: str) -> Path:
     if os.environ.get("SEGKIT_REQUIRE_DATA") == "1":
         pytest.fail(f"{reason} (SEGKIT_REQUIRE_DATA=1 asks for it)", pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    """An HTTP server of this machine that sends what a test lays down in it."""
+    with FileServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

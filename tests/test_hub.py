@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,12 +29,6 @@ BODY, OTHER = b"one version" * 1000, b"another one" * 1000
 DIGEST = hashlib.sha256(BODY).hexdigest()
 
 Refused = Callable[[str | Path], str]
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with FileServer() as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)

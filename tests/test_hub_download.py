@@ -7,7 +7,6 @@ import os
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,6 @@ NAME = "yolov8n-seg.pt"
 PATH = f"/{NAME}"
 BODY = os.urandom(300_000)
 OTHER = os.urandom(300_000)
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with FileServer() as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,12 +28,6 @@ except SegkitError as error:
     print(type(error).__name__, error, file=sys.stderr)
     raise SystemExit(error.exit_code)
 """
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with FileServer() as server:
-        yield server
 
 
 @pytest.fixture
