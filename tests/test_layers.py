@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS: Mapping[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
 
-LEAVES = {f"segkit.core.{leaf}" for leaf in ("errors", "files", "http", "lazy", "notices", "polygons", "rle")}
+LEAVES = {f"segkit.core.{leaf}" for leaf in ("errors", "files", "held", "http", "lazy", "notices", "polygons", "rle")}
 ENGINE = {
     f"segkit.core.{part}"
     for part in ("backend", "data", "graph", "hub", "images", "inference", "metrics", "model", "validation")
@@ -24,6 +24,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "segkit.core": set(),
     "segkit.core.errors": set(),
     "segkit.core.files": {"segkit.core.errors"},
+    "segkit.core.held": set(),
     "segkit.core.http": {"segkit.core.errors"},
     "segkit.core.lazy": set(),
     "segkit.core.notices": set(),

@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import cv2
 
+from segkit.core.held import Held
+
 _FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
 _QUIET = "-8"  # AV_LOG_QUIET
 _SILENT = 0  # cv::utils::logging::LOG_LEVEL_SILENT
-
-_lock = threading.Lock()
-_users = 0
-_before = 3
-
-
-@contextmanager
-def silent() -> Iterator[None]:
-    """Nothing of OpenCV on the terminal meanwhile; nests, and may be held by several threads at once.
-
-    OpenCV's own level is that of the whole process, so it is restored when the last holder leaves.
-    """
-    global _users, _before
-    with _lock:
-        if not _users:
-            _before = _set_level(_SILENT)
-        _users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if not _users:
-                _set_level(_before)
 
 
 def _set_level(level: int) -> int:
@@ -45,6 +20,10 @@ def _set_level(level: int) -> int:
     home: Any = getattr(cv2.utils, "logging", cv2)
     before: int = home.setLogLevel(level)
     return before
+
+
+silent = Held(lambda: partial(_set_level, _set_level(_SILENT)))
+"""Nothing of OpenCV on the terminal inside the block: its level is that of the whole process."""
 
 
 @cache

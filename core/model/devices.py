@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import torch
 
 from segkit.core.errors import OptionError
-
-_lock = threading.Lock()
-_users = 0
-_undo = contextlib.ExitStack()
+from segkit.core.held import Held
 
 
 def resolve(device: str) -> torch.device:
@@ -39,27 +35,17 @@ def available() -> list[str]:
     return found
 
 
-@contextlib.contextmanager
-def exact(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """On a CUDA device float32 means float32: torch's default there rounds to 10 bits of mantissa (TF32).
+def exact(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
+    """On a CUDA device float32 means float32: torch's default there rounds to 10 bits of mantissa (TF32)."""
+    return _no_tf32() if device.type == "cuda" and dtype is torch.float32 else contextlib.nullcontext()
 
-    The switch is that of the whole process: of several threads the last to leave turns it back.
-    """
-    global _users
-    if device.type != "cuda" or dtype is not torch.float32:
-        yield
-        return
-    with _lock:
-        if not _users:
-            now = torch.backends.cudnn
-            _undo.enter_context(
-                now.flags(enabled=True, benchmark=now.benchmark, deterministic=now.deterministic, allow_tf32=False)
-            )
-        _users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if not _users:
-                _undo.close()
+
+def _turn_off_tf32() -> Callable[[], None]:
+    now, undo = torch.backends.cudnn, contextlib.ExitStack()
+    undo.enter_context(
+        now.flags(enabled=True, benchmark=now.benchmark, deterministic=now.deterministic, allow_tf32=False)
+    )
+    return undo.close
+
+
+_no_tf32 = Held(_turn_off_tf32)
