@@ -23,6 +23,9 @@ from segkit.core.hub import cache_folder
 CORE = ("numpy", "opencv-python-headless", "pillow", "pydantic", "typer", "rich")
 """Distributions that segkit always needs and that are worth a line."""
 
+EXTRAS = ("faster-coco-eval", "matplotlib", "mss", "pandas", "polars", "supervision")
+"""Distributions that single commands use where they are there: val, plots, the screen, tables."""
+
 OPENCV = (
     *("opencv-python", "opencv-python-headless"),
     *("opencv-contrib-python", "opencv-contrib-python-headless"),
@@ -87,7 +90,7 @@ class Checkup:
 def checkup() -> Checkup:
     """Look at everything. Libraries are imported in processes of their own."""
     infos = formats()
-    names = dict.fromkeys([_installed(CORE[1], OPENCV), *CORE, *(_found(infos))])
+    names = dict.fromkeys([_installed(CORE[1], OPENCV), *CORE, *_found(infos), *EXTRAS])
     present = [name for name in names if installed_version(name)]
     with ThreadPoolExecutor(2) as pool:
         libraries = list(pool.map(examine, present))
@@ -99,7 +102,7 @@ def checkup() -> Checkup:
         versions(),
         machine,
         libraries,
-        sorted({need.name for info in infos for need in info.needs if not need.installed}),
+        sorted(_absent(infos)),
         [_ability(info, libraries) for info in infos if not info.error],
         folders(cache_folder()),
         environment(),
@@ -164,6 +167,12 @@ def _module(distribution: str) -> str:
 def _found(infos: Iterable[FormatInfo]) -> Iterator[str]:
     """Names of the distributions that formats need, or of the alternatives that are installed instead."""
     return (need.installed[0] if need.installed else need.name for info in infos for need in info.needs)
+
+
+def _absent(infos: Iterable[FormatInfo]) -> set[str]:
+    """Names of what formats need and extras use that is not installed."""
+    needed = {need.name for info in infos for need in info.needs if not need.installed}
+    return needed | {name for name in EXTRAS if not installed_version(name)}
 
 
 def _installed(usual: str, alternatives: Iterable[str]) -> str:
