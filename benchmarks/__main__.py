@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("latency", "postprocess", "folder", "large", "startup", "pools")
+ORDER = ("latency", "postprocess", "folder", "large", "scan", "evaluation", "val", "startup", "pools")
 
 if __name__ == "__main__":
     for name in ORDER:

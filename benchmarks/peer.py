@@ -5,6 +5,9 @@ A question is a line of JSON on standard input: `source` (a file), `array` (deco
 line of JSON: milliseconds a picture as it reports them, `total` of the call and the masks, `masks` of the
 latter, `nms`, `count` of objects, and where `memory` was asked for, the peak above what was held before, in megabytes.
 
+A question with `val` (a data.yaml, beside whose labels it writes) is one of its validation instead, with options of its
+`val`; `total` is that of the call, and `map_box` and `map_mask` are its scores.
+
 `nms` is timed apart because an environment without torchvision's operators has a stand-in there; the callers of this
 script leave it out of `total` and `postprocess`.
 """
@@ -69,12 +72,24 @@ def answer(model: Any, question: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def validate(model: Any, question: dict[str, Any]) -> dict[str, float]:
+    """Validate as asked, and say how long it took."""
+    data, spent[0] = question.pop("val"), 0.0
+    start = time.perf_counter()
+    metrics = model.val(data=data, imgsz=640, device="cpu", verbose=False, plots=False, **question)
+    total = time.perf_counter() - start
+    scores = {"map_box": float(metrics.box.map), "map_mask": float(metrics.seg.map)}
+    return {**metrics.speed, "total": total * 1e3, "nms": spent[0], **scores}
+
+
 def main() -> None:
     """Answer until there are no more questions."""
     torch.set_num_threads(int(sys.argv[2]))
     model = YOLO(sys.argv[1], task="segment")
     for line in sys.stdin:
-        print(json.dumps(answer(model, json.loads(line))), file=answers, flush=True)
+        question = json.loads(line)
+        said = validate(model, question) if "val" in question else answer(model, question)
+        print(json.dumps(said), file=answers, flush=True)
 
 
 if __name__ == "__main__":

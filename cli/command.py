@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -112,7 +113,10 @@ class Command:
             for option in COMMON:
                 del values[option.name]
             given = {name: value for name, value in values.items() if value not in (None, [], ())}
-            return {name.removeprefix(_OFF): False if name.startswith(_OFF) else value for name, value in given.items()}
+            return {
+                name.removeprefix(_OFF).removesuffix("_"): False if name.startswith(_OFF) else value
+                for name, value in given.items()
+            }
 
         options = (*self.options, *COMMON)
         flags = [option for option in self.options if option.kind is Kind.FLAG]
@@ -141,7 +145,8 @@ def _option(option: Option) -> inspect.Parameter:
         rich_help_panel=option.panel,
         hidden=option.hidden,
     )
-    return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=info, annotation=_TYPES[option.kind])
+    name = option.name + "_" * keyword.iskeyword(option.name)  # --from and --class name no parameter of Python
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=info, annotation=_TYPES[option.kind])
 
 
 def _negation(option: Option) -> inspect.Parameter:

@@ -70,14 +70,15 @@ def run(values: Values, output: Output) -> None:
     model = YOLO(path)  # a download shows its own progress
     with output.working(f"loading {path}") as report:
         result = model.export_to(values.pop("format"), **values, report=report)
-    commands = [_follow_up("predict", result.path, "source=picture.jpg")]
+    commands = [
+        _follow_up("predict", result.path, "source=picture.jpg"),
+        _follow_up("val", result.path, "data=data.yaml"),
+    ]
     if output.json:
         output.document(_document(result, commands))
         return
     output.line(f"{result.path}  {size_of(result.size)}  {result.seconds:.1f} s")
     output.block("Use it", commands, paste=True)
-    # Announced, so that nobody looks for it in vain; it joins the list above when the command is there.
-    output.block("With the coming val command", [_follow_up("val", result.path, "data=data.yaml")], paste=True)
 
 
 def _follow_up(name: str, artefact: Path, *words: str) -> str:

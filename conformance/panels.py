@@ -14,11 +14,11 @@ from segkit.core.files import file_name_of
 from segkit.core.images import Picture
 from segkit.core.inference import draw
 from segkit.core.inference.arguments import PredictArguments
-from segkit.core.inference.colors import Color
-from segkit.core.inference.fonts import readable
-from segkit.core.inference.labels import label
 from segkit.core.inference.output import Stems, new_folder
 from segkit.core.inference.saving import write_picture
+from segkit.core.ink.colors import Color
+from segkit.core.ink.fonts import readable
+from segkit.core.ink.tags import label
 
 AGREED: Color = (255, 136, 30)
 NEAR: Color = (0, 196, 255)

@@ -59,13 +59,18 @@ def compress(lengths: NDArray[np.int64]) -> str:
     """The compressed string of run lengths (K,), at least one."""
     rest = lengths.astype(np.int64)
     rest[3:] -= lengths[1:-2]
-    magnitude = rest ^ (rest >> 63)  # -1 needs as much as 0, -2 as much as 1, and so on
+    return groups_of(rest)[0].tobytes().decode("ascii")
+
+
+def groups_of(numbers: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The characters of numbers (K,), at least one, and where those of each end: (K,)."""
+    magnitude = numbers ^ (numbers >> 63)  # -1 needs as much as 0, -2 as much as 1, and so on
     count = 1 + np.searchsorted(_GROUPS, magnitude, side="right")
     ends = np.cumsum(count)
     place = np.arange(ends[-1]) - np.repeat(ends - count, count)
-    characters: NDArray[np.int64] = (np.repeat(rest, count) >> 5 * place & 31) + 48 + 32
+    characters: NDArray[np.int64] = (np.repeat(numbers, count) >> 5 * place & 31) + 48 + 32
     characters[ends - 1] -= 32  # nothing follows
-    return characters.astype(np.uint8).tobytes().decode("ascii")
+    return characters.astype(np.uint8), ends
 
 
 def decompress(counts: str) -> NDArray[np.int64]:

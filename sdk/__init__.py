@@ -18,15 +18,32 @@ from segkit.core import errors
 from segkit.core.errors import SegkitError
 
 if TYPE_CHECKING:
+    from segkit._benchmark import benchmark
+    from segkit._benchmark_report import BenchmarkReport
     from segkit._formats import formats
     from segkit._yolo import YOLO
     from segkit.core.inference.coco import save_coco_results
     from segkit.core.inference.results import Results
+    from segkit.core.metrics import SegmentationMetrics
 
-__all__ = ["YOLO", "Results", "SegkitError", "__version__", "errors", "formats", "save_coco_results"]
+__all__ = [
+    "YOLO",
+    "BenchmarkReport",
+    "Results",
+    "SegkitError",
+    "SegmentationMetrics",
+    "__version__",
+    "benchmark",
+    "errors",
+    "formats",
+    "save_coco_results",
+]
 
 _LAZY = {
     "YOLO": "segkit._yolo",
+    "BenchmarkReport": "segkit._benchmark_report",
+    "SegmentationMetrics": "segkit.core.metrics",
+    "benchmark": "segkit._benchmark",
     "formats": "segkit._formats",
     "Results": "segkit.core.inference.results",
     "save_coco_results": "segkit.core.inference.coco",

@@ -9,7 +9,9 @@ from segkit.core.errors import did_you_mean
 from segkit.core.http import masked
 
 VARIABLES = {
-    "SEGKIT_CACHE": "folder for downloaded models",
+    "SEGKIT_CACHE": "folder for downloaded models and data sets",
+    "SEGKIT_DATASETS": "folders that data sets are looked for in by name",
+    "SEGKIT_DATASETS_URL": "where named data sets are downloaded from",
     "SEGKIT_FONT": "font file for labels",
     "SEGKIT_OFFLINE": "1 forbids the network",
     "SEGKIT_REQUIRE_DATA": "1 fails tests whose files are absent",

@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from segkit._benchmark_report import BenchmarkReport
     from segkit.core.backend.pipeline import ExportResult
     from segkit.core.images.sources import Sources
     from segkit.core.inference.output import Outputs
     from segkit.core.inference.results import Results
     from segkit.core.inference.session import Session
+    from segkit.core.metrics import SegmentationMetrics
     from segkit.core.model import ModelSummary, SegmentationNetwork
     from segkit.core.model.embedding import Embedder
+    from segkit.core.validation import ValArguments
 
 TASK = "segment"
 
@@ -295,7 +298,7 @@ class YOLO:
                 self._embedders[name] = Embedder(self.network, name)
             return self._embedders[name]
 
-    def _session(self, args: PredictArguments) -> Session:
+    def _session(self, args: PredictArguments | ValArguments) -> Session:
         from segkit.core.inference.session import Session
 
         backend, path = self._artefact()
@@ -309,6 +312,40 @@ class YOLO:
                 )
         options = backend.format.parse_load_options({name: value for name, value in asked.items() if value is not None})
         return self._sessions.get((_stamp(path), options), lambda: Session(backend, path, options))
+
+    # -- scoring ------------------------------------------------------------------------------------------------
+
+    def val(self, data: str | Path | None = None, **options: Any) -> SegmentationMetrics:
+        """Score this model on a labelled data set: box and mask AP as COCO's own tools count them. Without torch.
+
+        Curves, the confusion matrix, and predictions beside labels go to runs/segment/val unless `plots=False`; with
+        nothing to save nothing is written.
+
+        Args:
+            data: a data.yaml, a COCO instances .json, a folder with one of them, or the name of a known data set;
+                default: the one that the model was trained on, where it says so.
+            options: see `segkit.core.validation.arguments.ValArguments`.
+
+        Returns:
+            `box` and `seg` with `map`, `map50`, `map75`, `maps`; `results_dict`, `speed`, `save_dir`,
+            `confusion_matrix`.
+
+        Raises:
+            OptionError: an unknown option or a wrong value, no data set, or what this file cannot do.
+            SourceError: the data set cannot be read, or nothing is labelled in it.
+            InputError: it has other classes than the model.
+            MissingDependencyError: the packages that score and plot are not installed.
+            OutputError: the results cannot be written.
+        """
+        from segkit._val import val
+
+        return val(self._session, self._metadata, data, options)
+
+    def benchmark(self, data: str | Path | None = None, **options: Any) -> BenchmarkReport:
+        """Measure this model in every format: export, size, milliseconds, AP. See `segkit.benchmark`."""
+        from segkit._benchmark import benchmark
+
+        return benchmark(self, data, **options)
 
     # -- exporting ----------------------------------------------------------------------------------------------
 
@@ -355,6 +392,7 @@ class YOLO:
             seal.coefficients,
             seal.strides,
             f"{self.path.stem} instance segmentation model",
+            metadata.data,
         )
         links = pipeline.plan(registry, backend.format.name, options, card, calibration)
         name = backend.format.artefact_name(self.path.stem, links[-1].options)

@@ -50,6 +50,14 @@ def real(path: Path, variable: str) -> Path:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing that a test reads or fetches ends up in the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEGKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def server() -> Iterator[FileServer]:
     """An HTTP server of this machine that sends what a test lays down in it."""

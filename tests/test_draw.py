@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segkit.core.inference import draw
-from segkit.core.inference.colors import PALETTE, Color, color_of, ink_on
-from segkit.core.inference.labels import label
 from segkit.core.inference.masks import InstanceMasks
+from segkit.core.ink.colors import PALETTE, Color, color_of, ink_on
+from segkit.core.ink.tags import label
 
 BLUE = PALETTE[0]
 

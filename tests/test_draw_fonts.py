@@ -14,9 +14,9 @@ from fontTools.ttLib import TTCollection, TTFont
 from PIL import ImageFont, features
 
 from segkit.core.errors import OptionError
-from segkit.core.inference import fonts, labels
-from segkit.core.inference.glyphs import coverage, missing_in
-from segkit.core.inference.labels import label
+from segkit.core.ink import fonts, tags
+from segkit.core.ink.glyphs import coverage, missing_in
+from segkit.core.ink.tags import label
 
 WHITE = (255, 255, 255)
 
@@ -61,7 +61,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """A function that makes the given fonts the only ones of this system."""
-    caches = (fonts.runs, fonts._faces, labels.label)
+    caches = (fonts.runs, fonts._faces, tags.label)
 
     def choose(*paths: str) -> None:
         monkeypatch.setattr(fonts, "font_files", lambda: paths)

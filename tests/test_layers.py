@@ -17,7 +17,7 @@ FOLDERS: Mapping[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text()
 LEAVES = {f"segkit.core.{leaf}" for leaf in ("errors", "files", "held", "http", "lazy", "notices", "polygons", "rle")}
 ENGINE = {
     f"segkit.core.{part}"
-    for part in ("backend", "data", "graph", "hub", "images", "inference", "metrics", "model", "validation")
+    for part in ("backend", "data", "graph", "hub", "images", "inference", "ink", "metrics", "model", "validation")
 } | LEAVES
 
 ALLOWED: Mapping[str, set[str]] = {
@@ -30,14 +30,17 @@ ALLOWED: Mapping[str, set[str]] = {
     "segkit.core.notices": set(),
     "segkit.core.polygons": set(),
     "segkit.core.rle": set(),
-    "segkit.core.data": {"segkit.core.backend", "segkit.core.hub", "segkit.core.images"} | LEAVES,
+    "segkit.core.data": {f"segkit.core.{part}" for part in ("backend", "hub", "images", "ink")} | LEAVES,
+    "segkit.core.ink": {"segkit.core.images"} | LEAVES,
     "segkit.core.metrics": LEAVES,
-    "segkit.core.validation": {f"segkit.core.{part}" for part in ("backend", "data", "images", "inference", "metrics")}
+    "segkit.core.validation": {
+        f"segkit.core.{part}" for part in ("backend", "data", "images", "inference", "ink", "metrics")
+    }
     | LEAVES,
     "segkit.core.hub": LEAVES,
     "segkit.core.images": LEAVES,
     "segkit.core.backend": {"segkit.core.images"} | LEAVES,
-    "segkit.core.inference": {"segkit.core.backend", "segkit.core.images"} | LEAVES,
+    "segkit.core.inference": {"segkit.core.backend", "segkit.core.images", "segkit.core.ink"} | LEAVES,
     "segkit.core.model": {"segkit.core.backend", "segkit.core.images"} | LEAVES,
     "segkit.core.graph": {"segkit.core.backend", "segkit.core.images", "segkit.core.model"} | LEAVES,
     "segkit": ENGINE,
@@ -60,8 +63,9 @@ ALLOWED: Mapping[str, set[str]] = {
 
 PACKAGES: Mapping[str, set[str]] = {
     "segkit.core.data": {"cv2", "numpy", "PIL", "pydantic", "yaml"},
-    "segkit.core.metrics": {"cv2", "faster_coco_eval", "matplotlib", "numpy"},
-    "segkit.core.validation": {"cv2", "matplotlib", "numpy", "pydantic"},
+    "segkit.core.ink": {"PIL", "numpy"},
+    "segkit.core.metrics": {"matplotlib", "numpy"},
+    "segkit.core.validation": {"cv2", "faster_coco_eval", "matplotlib", "numpy", "pydantic"},
     "segkit.core.polygons": {"cv2", "numpy"},
     "segkit.core.rle": {"cv2", "numpy"},
     "segkit.core.hub": {"filelock", "platformdirs", "yaml"},

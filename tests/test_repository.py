@@ -39,7 +39,7 @@ def recipes() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory, n_seg_pt: Path, bus: Path) -> Path:
+def desk(tmp_path_factory: pytest.TempPathFactory, n_seg_pt: Path, bus: Path, data: Path) -> Path:
     """A user's folder: the files that the README names, and nothing else."""
     folder = tmp_path_factory.mktemp("desk")
     for path in (n_seg_pt, bus):
@@ -47,6 +47,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, n_seg_pt: Path, bus: Path) ->
     picture = cv2.imread(str(bus))
     cv2.imwrite(str(folder / "map.tif"), np.tile(picture, (1, 2, 1)))
     film(folder / "street.mp4", 3)
+    (folder / "datasets").symlink_to(data / "datasets")
     return folder
 
 

@@ -66,7 +66,10 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 def test_the_public_names():
-    names = ["Results", "SegkitError", "YOLO", "__version__", "errors", "formats", "save_coco_results"]
+    names = [
+        *("BenchmarkReport", "Results", "SegkitError", "SegmentationMetrics", "YOLO", "__version__"),
+        *("benchmark", "errors", "formats", "save_coco_results"),
+    ]
     assert sorted(segkit.__all__) == names
     for name in segkit.__all__:
         assert getattr(segkit, name) is not None
@@ -77,7 +80,8 @@ def test_the_public_names():
 def test_the_public_methods_of_a_model():
     public = {name for name in dir(YOLO) if not name.startswith("_")}
     assert public == {
-        "embed", "export", "export_to", "fuse", "info", "load", "names", "network", "predict", "save", "task", "to",
+        "benchmark", "embed", "export", "export_to", "fuse", "info", "load", "names", "network", "predict", "save",
+        "task", "to", "val",
     }  # fmt: skip
 
 

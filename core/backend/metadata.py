@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -20,6 +21,9 @@ from segkit.core.errors import ModelFileError
 
 SCHEMA = 1
 """Version of the `segkit` block."""
+
+MAX_NAME = 200
+"""Letters that the name of a data set may have."""
 
 
 def _names(value: Any) -> Any:
@@ -38,6 +42,16 @@ def _size(value: Any) -> Any:
 
 def _stride(value: Any) -> Any:
     return max(int(item) for item in value) if isinstance(value, list | tuple) and value else value
+
+
+def data_name(value: object) -> str | None:
+    r"""What a training's data set is remembered by: the name of its description, never somebody's path to it.
+
+    "/home/x/sets/coco8-seg.yaml" and "C:\sets\coco8-seg.yaml" → "coco8-seg.yaml"; None where nothing can be a name.
+    """
+    text = value.partition("?")[0] if isinstance(value, str) else ""
+    name = re.split(r"[/\\]", text.rstrip("/\\"))[-1].strip()
+    return name if name.strip(".~") and ":" not in name and name.isprintable() and len(name) <= MAX_NAME else None
 
 
 Side = Annotated[int, Field(ge=1, le=32768)]
@@ -60,6 +74,7 @@ class Seal(BaseModel):
     toolchain: dict[str, str] = Field(default_factory=dict)
     calibration: str | None = None
     target: str | None = None
+    data: Annotated[str | None, BeforeValidator(data_name)] = None
 
 
 class Metadata(BaseModel):
@@ -106,6 +121,11 @@ class Metadata(BaseModel):
             return self.segkit.precision
         flags = {"half": Precision.FP16, "int8": Precision.INT8}
         return next((precision for flag, precision in flags.items() if self.args.get(flag) is True), Precision.FP32)
+
+    @property
+    def data(self) -> str | None:
+        """Name of the data set that the model was trained on, such as "coco.yaml"; None where nothing says it."""
+        return self.segkit.data if self.segkit else None
 
     @property
     def selection(self) -> Selection | None:

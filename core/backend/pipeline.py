@@ -30,7 +30,9 @@ from segkit.core.files import output_error
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What the pipeline must know of a model without opening it: names by class index, and the sizes of its head."""
+    """What the pipeline must know of a model without opening it: names by class index, the sizes of its head, and
+    the name of the data set that it was trained on.
+    """
 
     names: Mapping[int, str]
     stride: int = 32
@@ -38,6 +40,7 @@ class ModelCard:
     coefficients: int = 32
     strides: tuple[int, ...] = (8, 16, 32)
     description: str | None = None
+    data: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,5 +154,6 @@ def _metadata(backend: Backend, options: ExportOptions, card: ModelCard, calibra
             strides=card.strides,
             toolchain={name: version for name, version in toolchain.items() if version},
             calibration=calibration.digest if calibration and options.needs_calibration() else None,
+            data=card.data,
         ),
     )

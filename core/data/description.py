@@ -56,6 +56,17 @@ class DatasetDescription:
         Raises:
             SourceError: the file has no such split, or there is nothing at one of its places.
         """
+        return [
+            str(Path(glob.escape(place)) / "**" / "*.*") if Path(place).is_dir() else place
+            for place in self.places(split)
+        ]
+
+    def places(self, split: str) -> list[str]:
+        """The same as folders, lists, patterns and files.
+
+        Raises:
+            SourceError: the file has no such split, or there is nothing at one of its places.
+        """
         if split not in self.splits:
             known = f"it has {', '.join(self.splits)}" if self.splits else "it has none"
             raise SourceError(self.path, f"the data set has no split '{split}'; {known}")
@@ -66,8 +77,6 @@ class DatasetDescription:
         place = self.root / Path(text).expanduser()
         if not place.exists() and text.startswith("../") and (self.root / text[3:]).exists():
             place = self.root / text[3:]  # as a labelling service writes them: relative to one of its own folders
-        if place.is_dir():
-            return str(Path(glob.escape(str(place))) / "**" / "*.*")
         if not place.exists() and not glob.has_magic(text):
             raise SourceError(self.path, f"its split '{split}' leads to '{place}', which is not there")
         return str(place)

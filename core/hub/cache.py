@@ -127,12 +127,12 @@ def locked(target: Path, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """An OSError in the block becomes the OutputError of a user whose cache cannot be written to."""
+    """An OSError in the block becomes the OutputError of a user whose cache, or other folder, cannot be written to."""
     try:
         yield
     except OSError as error:
         words = error.strerror or str(error)
         words = words[:1].lower() + words[1:]
-        raise OutputError(
-            target, f"{words}; SEGKIT_CACHE names another folder to keep models in, now '{cache_folder()}'"
-        ) from error
+        if target.is_relative_to(cache_folder()):
+            words += f"; SEGKIT_CACHE names another folder to keep models in, now '{cache_folder()}'"
+        raise OutputError(target, words) from error

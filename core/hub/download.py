@@ -33,7 +33,7 @@ LONGEST_PAUSE = 60.0
 """Seconds; a server that asks for a longer wait ends the download."""
 
 LIMIT = 8 << 30
-"""Bytes; no model is larger."""
+"""Bytes; no model is larger. Files of other kinds have limits of their own."""
 
 _PIECE = 1 << 18
 
@@ -42,7 +42,8 @@ _PIECE = 1 << 18
 class Wanted:
     """A file to be fetched: its name for the user, its address, its place in the cache.
 
-    If there are `identities` it must have one of them; `origin` ends a sentence that says where they are from.
+    If there are `identities` it must have one of them; `origin` ends a sentence that says where they are from. It is a
+    `kind`, none of which has more than `limit` bytes.
     """
 
     name: str
@@ -50,6 +51,8 @@ class Wanted:
     target: Path
     identities: tuple[Identity, ...] = ()
     origin: str = ""
+    limit: int = LIMIT
+    kind: str = "model"
 
     @property
     def sizes(self) -> set[int]:
@@ -139,7 +142,7 @@ def _pieces(wanted: Wanted, answer: Answer, have: int) -> Iterator[bytes]:
     """
     beginning, broken = (b"", None) if have else _beginning(answer)
     if not (have or broken):
-        check_beginning(answer, beginning)
+        check_beginning(answer, beginning, wanted.kind)
     if answer.length is not None:
         _check_size(wanted, have + answer.length)
         if answer.length > shutil.disk_usage(wanted.target.parent).free:
@@ -163,7 +166,7 @@ def _bounded(
     wanted: Wanted, answer: Answer, have: int, beginning: bytes, broken: AddressError | None
 ) -> Iterator[bytes]:
     """`beginning` and the rest of the answer, whose length is what the server announced, or one that is allowed."""
-    count, most = have + len(beginning), max(wanted.sizes, default=LIMIT)
+    count, most = have + len(beginning), max(wanted.sizes, default=wanted.limit)
     yield beginning
     if broken:
         raise broken
@@ -180,8 +183,8 @@ def _check_size(wanted: Wanted, size: int) -> None:
     if wanted.sizes and size not in wanted.sizes:
         allowed = " or ".join(map(str, sorted(wanted.sizes)))
         raise wanted.refusal(f"it gives {size} bytes, not the {allowed} of {wanted.origin}")
-    if size > LIMIT:
-        raise wanted.refusal(f"it gives {size_of(size)}; no model is larger than {size_of(LIMIT)}")
+    if size > wanted.limit:
+        raise wanted.refusal(f"it gives {size_of(size)}; no {wanted.kind} is larger than {size_of(wanted.limit)}")
 
 
 def _continues(answer: Answer, have: int, record: Record) -> bool:

@@ -47,6 +47,17 @@ class ImageBatch:
         )
 
     @classmethod
+    def placed(cls, pictures: Sequence[Picture], geometry: Sequence[Letterbox]) -> ImageBatch:
+        """Letterbox each picture as told: one geometry a picture, all of one target."""
+        batch = cls.__new__(cls)
+        batch._pictures = pictures
+        batch.seconds = 0.0
+        batch.geometry = _geometry_of(len(pictures), geometry[0].target, geometry)
+        if len({box.target for box in batch.geometry}) > 1:
+            raise ValueError("the pictures of a batch share one input size")
+        return batch
+
+    @classmethod
     def from_u8(cls, u8_nhwc: NDArray[np.uint8], geometry: Sequence[Letterbox] | None = None) -> ImageBatch:
         """Pictures that are network input already: (B, H, W, 3) uint8 RGB, used as they are."""
         batch = cls.__new__(cls)

@@ -6,6 +6,7 @@ One object answers every question about the mapping, so resizing, boxes and mask
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,23 @@ class Letterbox:
             target = min(round_up(resized[0]), target[0]), min(round_up(resized[1]), target[1])
         spare_y, spare_x = target[0] - resized[0], target[1] - resized[1]
         # An odd pixel of border goes to the bottom and the right.
+        return cls(source, target, resized, spare_y // 2, spare_x // 2)
+
+    @classmethod
+    def padded(cls, source: Size, side: int, target: Size) -> Letterbox:
+        """The letterbox of a picture whose long side becomes `side`, the other rounded up, in the middle of `target`.
+
+        However much room there is, the picture is not made larger: pictures of several shapes that share one input are
+        seen at one scale.
+
+        Raises:
+            ValueError: it does not fit.
+        """
+        gain = side / max(source)
+        resized = min(ceil(source[0] * gain), side), min(ceil(source[1] * gain), side)
+        spare_y, spare_x = target[0] - resized[0], target[1] - resized[1]
+        if min(spare_y, spare_x) < 0:
+            raise ValueError(f"{resized} does not fit into {target}")
         return cls(source, target, resized, spare_y // 2, spare_x // 2)
 
     @classmethod

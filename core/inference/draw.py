@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core.images import Picture, Size
-from segkit.core.inference.colors import Color
-from segkit.core.inference.labels import label
 from segkit.core.inference.masks import InstanceMasks
+from segkit.core.ink.colors import Color
+from segkit.core.ink.tags import label
 
 OPACITY = 0.45
 """Of the tint of a mask: the object stays recognisable below it."""

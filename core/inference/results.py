@@ -17,10 +17,10 @@ from segkit.core.images import Picture, Size
 from segkit.core.images.items import Frame, label_of
 from segkit.core.inference import coco, display, draw, interop, saving, tables
 from segkit.core.inference.arrays import OnHost
-from segkit.core.inference.colors import color_of
-from segkit.core.inference.fonts import preferred, readable
 from segkit.core.inference.masks import InstanceMasks
 from segkit.core.inference.parts import Boxes, Masks
+from segkit.core.ink.colors import color_of
+from segkit.core.ink.fonts import preferred, readable
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -37,14 +37,14 @@ MANY = 16
 """Batches after which it is worth while to load a second predictor."""
 
 
-class _Prepared(NamedTuple):
+class Prepared(NamedTuple):
     """Pictures, and the network's input made of them."""
 
     items: list[Item]
     batch: ImageBatch
 
 
-class _Computed(NamedTuple):
+class Computed(NamedTuple):
     """The same with the raw outputs and the seconds that the runtime took."""
 
     items: list[Item]
@@ -81,6 +81,11 @@ class Session:
             second, self._second = self._second, self._runner  # which refuses whoever comes later
         if second is not None:
             second.close()
+
+    @property
+    def device(self) -> str:
+        """Where the runtime computes: "cpu", "cuda:0", …"""
+        return self._options.device
 
     def input_size(self, args: PredictArguments) -> Size:
         """(height, width) of the network's input for these arguments.
@@ -141,13 +146,13 @@ class Session:
             yield from predict_views(self, items, args, on_error)
             return
 
-        def finish(done: _Computed | SourceError) -> list[Results]:
+        def finish(done: Computed | SourceError) -> list[Results]:
             if isinstance(done, SourceError):
                 on_error(done)
                 return []
             return self._results(done, args)
 
-        with closing(self._computed(self._prepared(items, args))) as run:
+        with closing(self.computed(self._prepared(items, args))) as run:
             for results in map(finish, run):  # map keeps nothing: raw outputs are gone before the next batch is there
                 yield from results
 
@@ -168,14 +173,19 @@ class Session:
             self._check_numbers(raw)
         return raw, seconds
 
-    def _compute(self, runner: Callable[[], Runner], work: _Prepared | SourceError) -> _Computed | SourceError:
+    def _compute(self, runner: Callable[[], Runner], work: Prepared | SourceError) -> Computed | SourceError:
         if isinstance(work, SourceError):
             return work
         chosen = self._runner if _is_live(work) else runner()
-        return _Computed(*work, *self._timed(chosen, work.batch))
+        return Computed(*work, *self._timed(chosen, work.batch))
 
-    def _computed(self, prepared: Iterator[_Prepared | SourceError]) -> Generator[_Computed | SourceError, None, None]:
-        """The same with raw outputs, in order.
+    def prepare(self, items: list[Item], batch: ImageBatch) -> Prepared:
+        """Network input of pictures, its pixels already in the form that the predictor took the last time."""
+        batch.make(self._views)
+        return Prepared(items, batch)
+
+    def computed(self, prepared: Iterator[Prepared | SourceError]) -> Generator[Computed | SourceError, None, None]:
+        """The same with raw outputs, in order; the next batch is fetched while the runtime is busy.
 
         Threads that share one batch wait for each other after every layer, and for whoever prepares the next batch on
         the same cores. So after the first few batches two are computed at a time, with the threads shared out: one for
@@ -197,15 +207,13 @@ class Session:
                 self._second = self._load(self._options.model_copy(update={"threads": threads}))
             return self._second
 
-    def _prepared(self, items: Iterable[Item], args: PredictArguments) -> Iterator[_Prepared | SourceError]:
-        """Network input for each batch, with the pixels in the form that the predictor took the last time."""
+    def _prepared(self, items: Iterable[Item], args: PredictArguments) -> Iterator[Prepared | SourceError]:
+        """Network input for each batch."""
         for group in self._groups(items, args):
             if isinstance(group, SourceError):
                 yield group
                 continue
-            batch = self._batch(group, args)
-            batch.make(self._views)
-            yield _Prepared(group, batch)
+            yield self.prepare(group, self._batch(group, args))
 
     def _groups(self, items: Iterable[Item], args: PredictArguments) -> Iterator[list[Item] | SourceError]:
         """Lists of up to one batch of readable items; tensors of different shapes are kept apart."""
@@ -226,7 +234,7 @@ class Session:
         if group:
             yield group
 
-    def _results(self, done: _Computed, args: PredictArguments) -> list[Results]:
+    def _results(self, done: Computed, args: PredictArguments) -> list[Results]:
         start = time.perf_counter()
         found = select(
             done.raw,
@@ -311,8 +319,8 @@ def rounded(size: Size, stride: int) -> Size:
     return height, width
 
 
-def _is_live(work: _Prepared | SourceError) -> bool:
-    return isinstance(work, _Prepared) and any(item.frame is not None and item.frame.live for item in work.items)
+def _is_live(work: Prepared | SourceError) -> bool:
+    return isinstance(work, Prepared) and any(item.frame is not None and item.frame.live for item in work.items)
 
 
 def _kind(item: Item) -> object:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from segkit.core.backend.metadata import data_name
 from segkit.core.errors import ModelFileError, UnsafeCheckpointError
 from segkit.core.model.archive import MAX_PICKLE, Archive
 from segkit.core.model.config import ModelConfig, first_problem
@@ -47,7 +48,7 @@ class Checkpoint:
         config: the network they belong to; None when it is not YOLOv8-seg.
         problem: then what it is instead, as the end of a sentence that begins "it is".
         origin: who wrote it, as far as the file says, e.g. "segkit" or "8.0.40".
-        train_args: plain training arguments that the file carries.
+        train_args: plain training arguments that the file carries; of `data` the name alone, not somebody's path.
     """
 
     path: Path
@@ -249,4 +250,5 @@ def _names(raw: Any) -> dict[int, str]:
 
 def _plain_args(raw: Any) -> dict[str, Any]:
     source = raw.state if isinstance(raw, Inert) else raw
-    return {str(key): value for key, value in _items(source) if isinstance(value, str | int | float | bool | None)}
+    plain = {str(key): value for key, value in _items(source) if isinstance(value, str | int | float | bool | None)}
+    return plain | {"data": data_name(plain["data"])} if "data" in plain else plain

@@ -41,7 +41,13 @@ def read_metadata(path: Path) -> Metadata:
     checkpoint = opened(path)
     config = checkpoint.require_config()
     stride = config.stride
-    seal = Seal(dynamic_batch=True, dynamic_size=True, coefficients=config.head.masks, strides=tuple(config.strides))
+    seal = Seal(
+        dynamic_batch=True,
+        dynamic_size=True,
+        coefficients=config.head.masks,
+        strides=tuple(config.strides),
+        data=checkpoint.train_args.get("data"),
+    )
     return Metadata(stride=stride, imgsz=_trained_size(checkpoint, stride), names=checkpoint.names, segkit=seal)
 
 

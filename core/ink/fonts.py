@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from segkit.core.errors import OptionError
-from segkit.core.inference.glyphs import missing_in
+from segkit.core.ink.glyphs import missing_in
 from segkit.core.notices import notice
 
 FONT_VARIABLE = "SEGKIT_FONT"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segkit.core.images import Picture
-from segkit.core.inference.colors import Color, ink_on
-from segkit.core.inference.fonts import runs
+from segkit.core.ink.colors import Color, ink_on
+from segkit.core.ink.fonts import preferred, readable, runs
 from segkit.core.notices import notice
 
 if TYPE_CHECKING:
@@ -49,6 +49,12 @@ def label(text: str, size: int, paper: Color, font: str | None = None) -> Pictur
     drawn = np.ascontiguousarray(np.asarray(image)[..., ::-1])
     drawn.flags.writeable = False  # shared by every picture with this label
     return drawn
+
+
+def tag(name: str, stand_in: str, size: int, paper: Color) -> Picture:
+    """As `label`, in the font that the user prefers; `stand_in` where no font has the letters of `name`."""
+    font = preferred(None)
+    return label(readable(name, stand_in, font), size, paper, font)
 
 
 @lru_cache(maxsize=64)

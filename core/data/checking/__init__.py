@@ -1,0 +1,1 @@
+"""Every fault of a data set, its numbers, and pictures of both."""

@@ -1,0 +1,191 @@
+"""One function from labels of any known kind to a YOLO data set or to COCO's JSON: whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from segkit.core.data.convert.coco import read_coco
+from segkit.core.data.convert.cvat import read_cvat
+from segkit.core.data.convert.kinds import Kind, kind_of
+from segkit.core.data.convert.labelme import read_labelme
+from segkit.core.data.convert.masks import read_masks
+from segkit.core.data.convert.places import given_folder
+from segkit.core.data.convert.records import Material, Report
+from segkit.core.data.convert.voc import read_voc
+from segkit.core.data.convert.write_coco import write_coco
+from segkit.core.data.convert.write_yolo import Written, write_yolo
+from segkit.core.data.convert.yolo import read_yolo
+from segkit.core.data.description import SUFFIXES
+from segkit.core.errors import OptionError, OutputError, SourceError, did_you_mean
+from segkit.core.files import made_folder, output_error
+
+AUTO = "auto"
+TARGETS = ("yolo", "coco")
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    *,
+    to: str | None = None,
+    kind: str = AUTO,
+    images: str | Path | None = None,
+    names: Sequence[str] | None = None,
+    label: str | None = None,
+    least: int = 1,
+    copy: bool = False,
+    exist_ok: bool = False,
+) -> Report:
+    """Convert labels. Pictures are linked into the target, unless they are to be copied; the source is never changed.
+
+    Args:
+        source: COCO's JSON or a folder with some, a folder of mask pictures, LabelMe's JSON files, CVAT's XML file for
+            images, Pascal VOC's folder, or a data.yaml or its folder.
+        target: the folder to make. For COCO it gets annotations/instances_<split>.json; or a .json file, for one split.
+        to: "yolo" or "coco"; by itself coco for a data.yaml, and yolo for everything else.
+        kind: "coco", "masks" (pixels are classes), "instances" (pixels are objects), "labelme", "cvat", "voc", "yolo";
+            or "auto", by content. Nothing in them tells classes from objects: masks are taken for classes.
+        images: folder of the pictures, where they are not beside the labels.
+        names: class names in the order of their indices; what has none of these is left out.
+        label: the class of all objects (instances).
+        least: pixels that a region of a mask must have.
+        copy: copy pictures instead of linking to them.
+        exist_ok: write into a folder that is not empty, or over a file.
+
+    Returns:
+        What was written and what was left out, with reasons.
+
+    Raises:
+        SourceError: the source is missing, damaged, of no known kind, or has nothing in it to convert; a mask is of
+            another size than its picture.
+        OptionError: an option is unknown, or does not go with that kind.
+        OutputError: the target exists, or cannot be written; nothing is left half-written then.
+    """
+    source, target = Path(source).expanduser(), Path(target).expanduser()
+    _check(kind, to, names, least)
+    found = kind_of(source, to) if kind == AUTO else Kind(kind)
+    if not source.exists():
+        raise SourceError(source, "there is no such file or folder")
+    if label is not None and found != Kind.INSTANCES:
+        raise OptionError.invalid("class", label, f"only objects of instance masks are given one, not of {found}")
+    to = to or ("coco" if found == Kind.YOLO else "yolo")
+    if to == found:
+        raise OptionError.invalid("to", to, "the source is that already")
+    material = _read(source, found, given_folder(images), names, label, least)
+    written = _write(material, target, to, copy=copy, exist_ok=exist_ok)
+    objects = {material.names[index]: count for index, count in sorted(written.objects.items())}
+    skipped = dict(sorted(material.skipped.items()))
+    pictures = dict(written.pictures)
+    return Report(source, target, found, to, material.names, pictures, objects, written.empty, written.linked, skipped)
+
+
+def _check(kind: str, to: str | None, names: Sequence[str] | None, least: int) -> None:
+    if kind != AUTO and kind not in list(Kind):
+        known = [AUTO, *Kind]
+        raise OptionError(f"Unknown kind of labels '{kind}'.{did_you_mean(kind, known)} Known: {', '.join(known)}.")
+    if to is not None and to not in TARGETS:
+        raise OptionError.invalid("to", to, "yolo or coco is wanted")
+    if names is not None and (not names or len(set(names)) < len(names) or not all(names)):
+        raise OptionError.invalid("names", list(names), "class names, each of them once, are wanted")
+    if least < 1:
+        raise OptionError.invalid("least", least, "a number of pixels from 1 on is wanted")
+
+
+def _read(
+    source: Path, kind: Kind, images: Path | None, names: Sequence[str] | None, label: str | None, least: int
+) -> Material:
+    if names is not None and kind in (Kind.COCO, Kind.YOLO):
+        raise OptionError.invalid("names", list(names), f"labels of the kind {kind} have names of their own")
+    match kind:
+        case Kind.COCO:
+            return read_coco(_coco_files(source), images)
+        case Kind.LABELME:
+            return read_labelme(source, images, names)
+        case Kind.CVAT:
+            return read_cvat(_only(source, "*.xml"), images, names)
+        case Kind.VOC:
+            return read_voc(source if source.is_dir() else source.parent, images, names)
+        case Kind.YOLO:
+            return read_yolo(_only(source, *(f"*{suffix}" for suffix in SUFFIXES)))
+    return read_masks(source, images, names, instances=kind == Kind.INSTANCES, label=label, least=least)
+
+
+def _coco_files(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    for folder in (source / "annotations", source):
+        files = sorted(folder.glob("instances*.json")) or sorted(folder.glob("*.json"))
+        if files:
+            return files
+    raise SourceError(source, "there is no JSON file in it")
+
+
+def _only(source: Path, *patterns: str) -> Path:
+    """The one file of its kind in a folder."""
+    if source.is_file():
+        return source
+    found = sorted(path for pattern in patterns for path in source.glob(pattern))
+    if len(found) != 1:
+        listed = f"{len(found)}: {', '.join(path.name for path in found[:3])}" if found else "none"
+        raise SourceError(source, f"one file {' or '.join(patterns)} is expected in it; there are {listed}")
+    return found[0]
+
+
+def _write(material: Material, target: Path, to: str, *, copy: bool, exist_ok: bool) -> Written:
+    with _whole(target, exist_ok) as folder:
+        if to == "yolo":
+            if target.suffix.lower() == ".json":
+                raise OutputError(target, "a folder is made, and this is the name of a JSON file; give to=coco for one")
+            return write_yolo(material, folder, copy=copy)
+        if target.suffix.lower() == ".json":
+            if len(material.splits) > 1:
+                raise OutputError(target, f"there are {len(material.splits)} splits; give a folder for a file of each")
+            return write_coco(material, dict.fromkeys(material.splits, folder))
+        (folder / "annotations").mkdir(parents=True)
+        return write_coco(material, {s: folder / "annotations" / f"instances_{s}.json" for s in material.splits})
+
+
+@contextmanager
+def _whole(target: Path, exist_ok: bool) -> Iterator[Path]:
+    """A temporary folder, or file for a target with a suffix, beside the target: it becomes that when all goes well.
+
+    Raises:
+        OutputError: the target is there and not empty, or cannot be written.
+    """
+    place = Path(os.path.abspath(target))  # noqa: PTH100 - "." has no name, and links stay links
+    taken = os.path.lexists(place) and (not place.is_dir() or any(place.iterdir()))
+    if taken and not exist_ok:
+        raise OutputError(target, "it exists and is not empty; choose another name, or give exist_ok to write into it")
+    partial = place.with_name(f".{place.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    try:
+        with made_folder(place.parent):
+            try:
+                if place.suffix.lower() != ".json":
+                    partial.mkdir()
+                yield partial
+                _settle(partial, place)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+                with suppress(OSError):
+                    partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise output_error(target, error) from error
+
+
+def _settle(made: Path, place: Path) -> None:
+    """Put what was made in its place: at once where nothing is, else what is in it one by one.
+
+    A link takes the place of no file: that may be the very picture that it leads to.
+    """
+    if made.is_symlink() and place.exists() and not place.is_symlink():
+        return
+    if made.is_dir() and not made.is_symlink() and place.is_dir():
+        for inside in list(made.iterdir()):
+            _settle(inside, place / inside.name)
+    else:
+        made.replace(place)

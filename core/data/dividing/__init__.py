@@ -1,0 +1,1 @@
+"""Dividing a data set into splits."""

@@ -1,0 +1,1 @@
+"""A generated data set of shapes, whose masks are exact."""

@@ -1,0 +1,189 @@
+"""Curves and confusion matrices as PNG files, by the names that users of the best-known tool look for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.core.errors import MissingDependencyError
+from segkit.core.files import atomic_write
+from segkit.core.metrics.curves import GRID
+from segkit.core.metrics.lettering import labels_of
+from segkit.core.metrics.results import Average, SegmentationMetrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+
+NAMED = 20
+"""So many classes have a line of their own colour and a name beside it; of more, the lines are grey."""
+
+NUMBERED = 30
+"""So many classes have their numbers written into the cells of the confusion matrix."""
+
+LABELLED = 120
+"""So many classes have their names along the confusion matrix; of more, every so many have their number."""
+
+_INK, _GREY = "#0b3d91", "#b8bec8"
+_DOTS = 100  # per inch
+
+
+def save_plots(metrics: SegmentationMetrics, folder: str | Path) -> list[Path]:
+    """Draw everything into `folder`, which is made; gives the files.
+
+    BoxPR_curve.png, BoxF1_curve.png, BoxP_curve.png, BoxR_curve.png, the same of Mask where masks were scored,
+    confusion_matrix.png and confusion_matrix_normalized.png (of boxes), and those with the prefix mask_.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+        OutputError: a file cannot be written.
+    """
+    folder = Path(folder)
+    drawn: list[Path] = []
+    with _lettering(metrics.names) as names:
+        for prefix, average in zip(("Box", "Mask"), metrics.averages, strict=False):
+            for figure, name in _curves(average, names):
+                drawn.append(_save(figure, folder / f"{prefix}{name}_curve.png"))
+        for prefix, kind, matrix in zip(("", "mask_"), ("boxes", "masks"), metrics.confusion_matrices, strict=False):
+            for values, ending in ((matrix.matrix, ""), (matrix.normalised(), "_normalized")):
+                figure = _confusion(values, names, kind)
+                drawn.append(_save(figure, folder / f"{prefix}confusion_matrix{ending}.png"))
+    return drawn
+
+
+@contextmanager
+def _lettering(names: Mapping[int, str]) -> Iterator[dict[int, str]]:
+    """The names as they can be drawn, while matplotlib draws with fonts that have their letters."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise MissingDependencyError(["segkit[val]"], "Drawing curves and confusion matrices") from None
+    readable, families = labels_of(names)
+    plain: Any = {"font.family": families, "text.usetex": False, "text.parse_math": False, "axes.unicode_minus": False}
+    with matplotlib.rc_context(plain):
+        yield readable
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    with atomic_write(path) as partial:
+        figure.savefig(partial, format="png", dpi=_DOTS, bbox_inches="tight", facecolor="white")
+    return path
+
+
+def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """Drawn without pyplot, which keeps every figure and changes the caller's."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure, figure.add_axes((0.1, 0.1, 0.8, 0.8))
+
+
+# -- curves ---------------------------------------------------------------------------------------------------------
+
+
+def _curves(average: Average, names: Mapping[int, str]) -> Iterator[tuple[Figure, str]]:
+    lines = average.lines
+    ap = [f"{value:.3f}" for value in average.ap50]
+    title = f"all classes {average.map50:.3f} AP50"
+    yield _lines(lines.pr, average, names, ("Recall", "Precision"), title, ap), "PR"
+    for name, values in (("F1", lines.f1), ("Precision", lines.precision), ("Recall", lines.recall)):
+        mean = values.mean(axis=0) if len(values) else np.zeros(len(GRID))
+        at = lines.best if name == "F1" else int(mean.argmax())
+        title = f"all classes {mean[at]:.2f} at {GRID[at]:.3f}"
+        letter = name if name == "F1" else name[0]
+        yield _lines(values, average, names, ("Confidence", name), title, None), letter
+
+
+def _lines(
+    values: Floats, average: Average, names: Mapping[int, str], axes: tuple[str, str], title: str, notes: Any
+) -> Figure:
+    """One line a class and a strong one for their mean."""
+    figure, plot = _new_figure(8, 5.5)
+    colours = _colours(len(values))
+    labels = average.ap_class_index.tolist()
+    if len(labels) == 1:
+        title = title.replace("all classes", names[labels[0]])
+    for row, label in enumerate(labels if len(labels) > 1 else ()):
+        name = names[label] if notes is None else f"{names[label]}  {notes[row]}"
+        named = len(values) <= NAMED
+        plot.plot(GRID, values[row], linewidth=1.2 if named else 0.6, color=colours[row], label=_unhidden(name, named))
+    if len(values):
+        plot.plot(GRID, values.mean(axis=0), linewidth=3, color=_INK, label=title)
+    else:
+        plot.text(0.5, 0.5, "there are no objects", ha="center", va="center", color="#606060")
+    plot.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=axes[0], ylabel=axes[1])
+    kind = "boxes" if average.letter == "B" else "masks"
+    plot.set_title(f"{axes[1]} over {axes[0].lower()}, {kind}, IoU 0.5")
+    plot.grid(color="#e6e8ec", linewidth=0.6)
+    plot.set_axisbelow(True)
+    if len(values):
+        plot.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+    return figure
+
+
+def _unhidden(name: str, named: bool) -> str:
+    """A name that begins with an underscore is left out of a legend, unless an invisible character comes first."""
+    return f"\N{ZERO WIDTH SPACE}{name}" if named and name.startswith("_") else name if named else "_"
+
+
+def _colours(count: int) -> list[Any]:
+    from matplotlib import colormaps
+
+    return [colormaps["tab20"](index) for index in range(count)] if count <= NAMED else [_GREY] * count
+
+
+# -- confusion matrices ---------------------------------------------------------------------------------------------
+
+
+def _confusion(values: NDArray[Any], names: Mapping[int, str], kind: str) -> Figure:
+    """Rows found, columns true, the background last. The darker, the more; what is nowhere stays white."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap, PowerNorm
+
+    count = len(values) - 1
+    side = float(np.clip(0.24 * count, 5.5, 15))
+    figure, plot = _new_figure(side * 1.15, side)
+    whole = np.issubdtype(values.dtype, np.integer)
+    top = max(float(values.max()), 1.0)
+    blues = ListedColormap(colormaps["Blues"](np.linspace(0.15, 1, 256)))  # one is seen beside none
+    shown = np.where(values > 0, values, np.nan)
+    image = plot.imshow(shown, cmap=blues, norm=PowerNorm(0.5, 0, top), interpolation="nearest")
+    if count <= NUMBERED:
+        _write_numbers(plot, values, top, whole)
+    _label(plot, count, names, side)
+    plot.set(xlabel="True", ylabel="Predicted")
+    plot.set_title(f"Confusion matrix, {kind}, " + ("counts" if whole else "shares of the true objects"))
+    figure.colorbar(image, ax=plot, fraction=0.04, pad=0.02)
+    return figure
+
+
+def _write_numbers(plot: Axes, values: NDArray[Any], top: float, whole: bool) -> None:
+    size = 10 if len(values) <= 12 else 7
+    for row, column in np.argwhere(values > 0):
+        value = values[row, column]
+        text = str(int(value)) if whole else f"{value:.2f}"
+        colour = "white" if value > top * 0.4 else "#202020"
+        plot.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
+
+
+def _label(plot: Axes, count: int, names: Mapping[int, str], side: float) -> None:
+    if count <= LABELLED:
+        places = list(range(count + 1))
+        texts = [names.get(label, str(label)) for label in range(count)] + ["background"]
+    else:
+        step = -(-count // 50)
+        places = [*range(0, count - step // 2, step), count]
+        texts = [*map(str, places[:-1]), "background"]
+    size = float(np.clip(side * 72 * 0.8 / max(len(places), 1) * 0.75, 5, 10))
+    plot.set_xticks(places, texts, rotation=90, fontsize=size)
+    plot.set_yticks(places, texts, fontsize=size)
+    plot.tick_params(length=2)

@@ -1,0 +1,82 @@
+"""What is labelled, in the form that scoring takes: pixels of the picture, masks as run lengths.
+
+The polygons of a COCO file are filled as COCO's own tools do it, so that its scores are those that they give. Those of
+text labels say less: they are traced around pixels (by contour finders, and by `save_txt`) as often as they are drawn
+between them. Their corners are taken for the nearest pixels and the border for a part of the object, which gives a
+traced mask back as it was. On the text labels of coco128 and of 100 pictures of COCO val2017, mask AP is then .0015 and
+.0011 above that of the JSON files; by COCO's rule it is .0013 and .027 below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from segkit.core import rle
+from segkit.core.data.labels import Labels, Outline, Shape
+from segkit.core.data.raster import fill
+from segkit.core.data.sample import Sample
+from segkit.core.errors import MissingDependencyError
+from segkit.core.images.size import Size
+from segkit.core.metrics import Truth
+from segkit.core.rle import Rle
+
+DECIMALS = 3
+"""Of a corner in pixels. Labels hold corners in units of the picture, as float32; COCO's files have two decimals, which
+come back exactly. Without rounding a corner on the edge of a pixel could fall to its other side.
+"""
+
+
+def is_coco(sample: Sample) -> bool:
+    """Whether its labels come from a COCO file."""
+    return sample.label is not None and sample.label.suffix.lower() == ".json"
+
+
+def truth_of(labels: Labels, size: Size, *, coco: bool) -> Truth:
+    """The objects of a picture of (height, width). One that is only labelled by its box fills the box.
+
+    Args:
+        labels: what is labelled.
+        size: of the picture.
+        coco: the labels come from a COCO file.
+
+    Raises:
+        MissingDependencyError: the package that scores is not installed.
+    """
+    height, width = size
+    boxes = labels.boxes.astype(np.float64) * [width, height, width, height]
+    masks = [mask_of(shape, box, size, coco=coco) for shape, box in zip(labels.shapes, boxes.tolist(), strict=True)]
+    return Truth(boxes, labels.classes, labels.crowd, labels.areas, masks)
+
+
+def mask_of(shape: Shape, box: Sequence[float], size: Size, *, coco: bool) -> Rle:
+    """Run lengths of one object; `box` in pixels is used where there is no outline."""
+    if isinstance(shape, dict):
+        return shape
+    if not shape:
+        return _filled(box, size)
+    if coco:
+        return polygons_to_rle(shape, size)
+    pixels = [np.rint(outline * np.array(size[::-1], np.float32)).astype(np.int32) for outline in shape]
+    return rle.encode(*fill(pixels, size), size)
+
+
+def polygons_to_rle(outlines: Sequence[Outline], size: Size) -> Rle:
+    """The union of polygons, filled by COCO's rule (corners on a grid of fifths of a pixel)."""
+    try:
+        from faster_coco_eval.core import mask
+    except ImportError:
+        raise MissingDependencyError(["segkit[val]"], "Validation") from None
+    height, width = size
+    corners = [np.round(outline.astype(np.float64) * [width, height], DECIMALS).ravel() for outline in outlines]
+    parts = mask.frPyObjects([part.tolist() for part in corners if len(part) >= 6], height, width)
+    if not parts:
+        return rle.encode(np.zeros((0, 0), np.bool_), 0, 0, size)
+    counts = (mask.merge(parts) if len(parts) > 1 else parts[0])["counts"]
+    return {"size": [height, width], "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
+
+
+def _filled(box: Sequence[float], size: Size) -> Rle:
+    left, top, right, bottom = (round(value) for value in np.clip(box, 0, [size[1], size[0]] * 2).tolist())
+    return rle.encode(np.ones((max(bottom - top, 0), max(right - left, 0)), np.bool_), top, left, size)
