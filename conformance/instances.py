@@ -13,7 +13,7 @@ from segkit.conformance.assignment import assign
 from segkit.core.backend import Anchors, Selected
 from segkit.core.images import Letterbox
 from segkit.core.inference.arguments import PredictArguments
-from segkit.core.inference.decode import select
+from segkit.core.inference.decode import select_by
 from segkit.core.inference.masks import InstanceMasks
 
 SAME_OBJECT = 0.5
@@ -42,9 +42,7 @@ class Seen:
     @classmethod
     def of(cls, raw: Anchors | Selected, index: int, letterbox: Letterbox, args: PredictArguments) -> Seen:
         """What `raw` says about picture `index` of its batch, by the thresholds of `args`."""
-        found = select(
-            raw, conf=args.conf, iou=args.iou, max_det=args.max_det, classes=args.classes, agnostic=args.agnostic_nms
-        )[index]
+        found = select_by(raw, args)[index]
         masks, kept = InstanceMasks.from_prototypes(raw.prototypes[index], found, letterbox, native=True)
         found = found[kept]
         return cls(letterbox.to_source(found.xyxy), found.confidence, found.classes, masks)

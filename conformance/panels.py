@@ -14,7 +14,7 @@ from segkit.core.files import file_name_of
 from segkit.core.images import Picture
 from segkit.core.inference import draw
 from segkit.core.inference.arguments import PredictArguments
-from segkit.core.inference.output import Stems, new_folder
+from segkit.core.inference.output import Stems, run_folder
 from segkit.core.inference.saving import write_picture
 from segkit.core.ink.colors import Color
 from segkit.core.ink.fonts import readable
@@ -112,7 +112,7 @@ class PanelFolder:
     def __init__(self, args: PredictArguments, comparisons: Sequence[Comparison]) -> None:
         """Nothing is made before the first picture."""
         self.path: Path | None = None
-        self._args = args.model_copy(update={"project": args.project or "runs"})
+        self._args = args
         paths = [Path(model.path) for model in (comparisons[0].reference, *(each.other for each in comparisons))]
         names = [path.name for path in paths]
         self._titles = names if len(set(names)) == len(names) else list(map(str, paths))
@@ -126,7 +126,9 @@ class PanelFolder:
         Raises:
             OutputError: the folder cannot be made, or the disk is full.
         """
-        self.path = self.path or new_folder(self._args, mode="compare")
+        if self.path is None:
+            args = self._args
+            self.path = run_folder(args.project or "runs", args.name or "compare", exist_ok=args.exist_ok)
         path, frame = Path(compared.item.path), compared.item.frame
         name = path.name if frame is None else f"{file_name_of(path.stem)}_{frame.number}.jpg"
         stem = self._stems.of_picture(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from segkit._benchmark_subjects import Subject, export, given, planned
 from segkit.core.backend.format import installed_version
 from segkit.core.backend.options import validate
 from segkit.core.errors import MissingDependencyError, OptionError
-from segkit.core.files import remove_empty
 from segkit.core.notices import notice
 from segkit.core.validation.benchmark_arguments import BenchmarkArguments
 
@@ -96,22 +95,18 @@ def _opened(model: YOLO | str | Path | Sequence[YOLO | str | Path]) -> list[YOLO
 @contextmanager
 def _places(args: BenchmarkArguments) -> Iterator[tuple[Path | None, Path]]:
     """The folder of the results, made now so that it is known to be writable; and that of the exported files."""
-    from segkit.core.inference.arguments import PredictArguments
-    from segkit.core.inference.output import new_folder
+    from segkit.core.inference.output import made_run_folder
 
-    place = {"project": args.project or "runs", "name": args.name, "exist_ok": args.exist_ok}
-    where = validate(PredictArguments, place, "benchmark")
-    folder = new_folder(where, mode="benchmark") if args.save else None
-    try:
+    with ExitStack() as stack:
+        folder = None
+        if args.save:
+            place = made_run_folder(args.project or "runs", args.name or "benchmark", exist_ok=args.exist_ok)
+            folder = stack.enter_context(place)
         if folder and args.keep:
             yield folder, folder / "files"
             return
-        with tempfile.TemporaryDirectory(prefix="segkit-benchmark-", ignore_cleanup_errors=True) as temporary:
-            yield folder, Path(temporary)
-    except BaseException:
-        if folder:
-            remove_empty([folder])
-        raise
+        temporary = tempfile.TemporaryDirectory(prefix="segkit-benchmark-", ignore_cleanup_errors=True)
+        yield folder, Path(stack.enter_context(temporary))
 
 
 def _export_all(

@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from importlib import import_module
 from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segkit.core.errors import MissingDependencyError, OptionError
 from segkit.core.files import atomic_write
-from segkit.core.inference.tables import LIBRARIES
+from segkit.core.frames import frame_library
 
 
 class State(StrEnum):
@@ -142,15 +140,8 @@ class BenchmarkReport:
             OptionError: another library.
             MissingDependencyError: neither is installed, or not the one named.
         """
-        if library not in (None, *LIBRARIES):
-            raise OptionError.invalid("library", library, f"give {' or '.join(LIBRARIES)}, or leave it out")
-        rows = [row.to_plain() for row in self.rows]
-        for name in [library] if library else LIBRARIES:
-            try:
-                return import_module(name).DataFrame(rows)
-            except ImportError:
-                continue
-        raise MissingDependencyError([library or LIBRARIES[0]], "BenchmarkReport.to_df()")
+        _, module = frame_library(library, "BenchmarkReport.to_df()")
+        return module.DataFrame([row.to_plain() for row in self.rows])
 
     def to_csv(self) -> str:
         """CSV with a header; what was not measured is empty."""
@@ -203,11 +194,6 @@ class BenchmarkReport:
         ]
         if dots:
             write_scatter(dots, folder / "benchmark.png", f"{self.model} on {self.data}, {self.pictures} pictures")
-
-
-def shown(row: BenchmarkRow) -> Sequence[str]:
-    """A row of the table as text."""
-    return [column.text(row) for column in COLUMNS]
 
 
 def _plain(value: Any) -> Any:

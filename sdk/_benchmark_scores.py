@@ -29,7 +29,7 @@ def open_pictures(reference: YOLO, args: BenchmarkArguments) -> Dataset:
     name = args.data or reference._metadata().data
     if name is None:
         raise OptionError("A benchmark needs labelled pictures: give data=…, a data.yaml or a COCO JSON.")
-    dataset = open_dataset(locate(name, download=args.download), args.split)
+    dataset = open_dataset(locate(name, download=args.download, splits=[args.split]), args.split)
     count, wanted = len(dataset), args.share(len(dataset))
     return replace(dataset, samples=tuple(dataset[number * count // wanted] for number in range(wanted)))
 

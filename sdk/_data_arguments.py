@@ -5,6 +5,8 @@ Apart from the work, because showing them needs neither pictures nor numpy.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from segkit.core.backend.options import OptionRow, Options, describe
 from segkit.core.inference.arguments import Folder
 
@@ -29,8 +31,7 @@ class SplitArguments(Options):
     """share of the pictures for validation"""
     test: float = 0.0
     """share of the pictures for a test"""
-    seed: int = 0
-    """another number gives another division, the same one always the same"""
+    seed: int = Field(0, ge=0, description="another number gives another division, the same one always the same")
     exist_ok: bool = False
     """overwrite lists and a description that are there"""
 

@@ -11,10 +11,7 @@ from segkit.core.backend.options import validate
 from segkit.core.data.checking.check import Check, check
 from segkit.core.data.checking.contact_sheet import sheet
 from segkit.core.data.checking.histogram_picture import histogram_picture
-from segkit.core.errors import OutputError
-from segkit.core.files import remove_empty
-from segkit.core.inference.arguments import PredictArguments
-from segkit.core.inference.output import new_folder
+from segkit.core.inference.output import made_run_folder
 from segkit.core.inference.saving import write_picture
 
 SHEET, HISTOGRAMS = "sheet.png", "histograms.png"
@@ -51,14 +48,9 @@ def check_data(data: str | Path, **options: Any) -> CheckReport:
     found = check(data)
     if not args.save:
         return CheckReport(found, None, None, None)
-    place = {"project": args.project or str(Path("runs") / "data"), "name": args.name, "exist_ok": args.exist_ok}
-    folder = new_folder(validate(PredictArguments, place, "data check"), mode="check")
-    shown = folder / SHEET if found.cells else None
-    try:
+    with made_run_folder(args.project or Path("runs", "data"), args.name or "check", exist_ok=args.exist_ok) as folder:
+        shown = folder / SHEET if found.cells else None
         if shown:
             write_picture(shown, sheet(found.cells, found.names))
         write_picture(folder / HISTOGRAMS, histogram_picture(found.splits))
-    except OutputError:
-        remove_empty([folder])
-        raise
     return CheckReport(found, folder, shown, folder / HISTOGRAMS)

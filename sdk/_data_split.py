@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from segkit._data_arguments import SplitArguments
 from segkit.core.backend.options import validate
 from segkit.core.data.dividing.writing import Division, split_dataset
+from segkit.core.files import expanded
 
 
 def split_data(source: str | Path, *, copy: str | Path | None = None, **options: Any) -> Division:
@@ -25,5 +25,5 @@ def split_data(source: str | Path, *, copy: str | Path | None = None, **options:
         OutputError: something of that name is there, or it cannot be written.
     """
     args = validate(SplitArguments, options, "data split")
-    target = Path(os.path.expanduser(copy)) if copy else None  # noqa: PTH111 - never raises
+    target = expanded(copy) if copy else None
     return split_dataset(source, copy=target, **args.model_dump())

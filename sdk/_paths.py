@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
 from segkit.core.errors import ModelFileError, OptionError
-from segkit.core.files import output_error
+from segkit.core.files import expanded, output_error
 from segkit.core.http import is_address, masked
 
 
@@ -29,7 +28,7 @@ def model_path(model: object) -> Path:
         raise ModelFileError(
             masked(model), "only http and https addresses are read; download it yourself and give the file"
         )
-    path = Path(os.path.expanduser(model))  # noqa: PTH111 - the other one raises for '~nobody'
+    path = expanded(model)
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -58,7 +57,7 @@ def target_for(folder: Path, name: str, output: str | Path | None) -> Path:
     """
     if output is None:
         return folder / name
-    path = Path(output).expanduser()
+    path = expanded(output)
     try:
         existing = path.is_dir()
     except OSError as error:

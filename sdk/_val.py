@@ -24,7 +24,7 @@ def val(
 ) -> SegmentationMetrics:
     """Validate; the data set is opened before the model is loaded, for it is what most often is amiss."""
     args = validate(ValArguments, options, "val")
-    where = data or remembered(metadata())
+    where = data or metadata().data
     if where is None:
         raise OptionError(
             "val needs a labelled data set, and this model remembers none: "
@@ -34,15 +34,9 @@ def val(
     from segkit.core.data.named.catalogue import locate
     from segkit.core.validation import validate_model
 
-    place = locate(where, download=args.download)
+    place = locate(where, download=args.download, splits=[args.split])
     dataset = open_dataset(place, args.split, single_cls=args.single_cls, classes=args.classes)
     return validate_model(session(args), dataset, args)
-
-
-def remembered(metadata: Metadata) -> str | None:
-    """The data set that a model was trained on, where it says so."""
-    data: str | None = getattr(metadata, "data", None)
-    return data or None
 
 
 def val_options() -> list[OptionRow]:

@@ -165,6 +165,7 @@ def test_a_data_set_without_one_usable_object_is_shown_and_fails(folder, capsys)
     code, out, _ = run(capsys, "data.yaml", "--no-save")
     assert code == 2
     assert "class out of range: 8 (error)" in out
+    assert "8 errors, no picture has an object that can be used" in out
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_line(folder, capsys):

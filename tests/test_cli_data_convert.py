@@ -49,6 +49,8 @@ def test_the_document_and_the_way_back(masks: Path, capsys: pytest.CaptureFixtur
     ("words", "said"),
     [
         (["absent", "out"], "there is no such file or folder"),
+        (["~nobody-here/a.json", "out"], "there is no such file or folder"),
+        ([".", "out", "--images", "~nobody-here"], "there is no such folder of pictures"),
         ([".", "out", "--from", "cocoo"], "Did you mean 'coco'?"),
         ([".", "out", "--least", "many"], "a whole number is wanted"),
         ([".", "out", "--class", "cell"], "only objects of instance masks"),

@@ -43,6 +43,11 @@ def test_a_folder_is_divided_and_the_description_can_be_checked(folder, capsys):
     assert main(["data", "check", "set/data.yaml", "--strict", "--no-save"]) == 0
 
 
+def test_a_seed_below_zero_is_one_clear_line(folder, capsys):
+    code, _, err = run(capsys, "set", "--seed", "-1")
+    assert (code, err) == (2, "Error: Option seed='-1' is not usable: should be greater than or equal to 0.\n")
+
+
 def test_the_same_command_gives_the_same_lists(folder, capsys):
     run(capsys, "set", "seed=5")
     first = Path("set/val.txt").read_text()

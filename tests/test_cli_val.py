@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import pytest
 
 from segkit.cli import main
 from segkit.core.backend.registry import default_registry
+from segkit.core.data.named.entries import entry, table
 
 FAKES = Path(__file__).parent / "fakes"
 SEEN = "0 .25 .1667 .75 .1667 .75 .8333 .25 .8333\n"
@@ -105,3 +107,13 @@ def test_errors_are_one_line(val: Val, words: list[str], message: str) -> None:
     assert len(err.splitlines()) == 1
     assert message in err
     assert not Path("runs").exists()
+
+
+def test_a_download_brings_the_split_that_is_scored(val: Val, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = entry("shapes")
+    monkeypatch.setenv("SEGKIT_DATASETS", str(tmp_path / "sets"))
+    monkeypatch.setitem(table(), known.name, replace(known, pictures={"train": 2, "val": 1}))
+    code, _, err = val("val", "model=m_blob_model", "data=shapes.yaml", "--download", "--no-plots")
+    assert code == 2
+    assert "they do not fit together" in err  # 5 classes, and the model has 2
+    assert [path.name for path in (tmp_path / "sets/shapes/images").iterdir()] == ["val"]

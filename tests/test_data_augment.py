@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from segkit.core.backend.options import describe, validate
-from segkit.core.data.augment import AugmentArguments, TrainingSamples, draw_side, rectangles
+from segkit.core.data.augment import AugmentArguments, TrainingSamples, draw_side
 from segkit.core.data.augment.pictures import Pictures
 from segkit.core.data.dataset import open_dataset
 from segkit.core.data.labels import NOTHING, Labels
+from segkit.core.data.rectangles import rectangles
 from segkit.core.data.sample import Sample
 from segkit.core.errors import OptionError, SourceError
 from segkit.core.rle import encode
@@ -106,6 +107,14 @@ class TestPictures:
         labels = Labels.of([0], [encode(np.ones((1, 1), np.bool_), 3, 3, (8, 8))], [(0.375, 0.375, 0.5, 0.5)])
         dot = Sample(tmp_path / "dot.png", (8, 8), labels, "dot", None)
         assert len(TrainingSamples([dot], imgsz=(32, 32)).plain(0).labels) == 0
+
+    def test_nor_what_rounding_leaves_no_extent(self, tmp_path):
+        """A speck has one in its picture, but no longer where the border has moved it to."""
+        cv2.imwrite(str(tmp_path / "strip.png"), np.zeros((8, 512, 3), np.uint8))
+        speck = np.array([(0.5, 1e-6), (0.6, 1e-6), (0.6, 2e-6)], np.float32)
+        labels = Labels.of([0], [(speck,)], [(0.5, 1e-6, 0.6, 2e-6)])
+        strip = Sample(tmp_path / "strip.png", (8, 512), labels, "strip", None)
+        assert len(TrainingSamples([strip], imgsz=(512, 512)).plain(0).labels) == 0
 
 
 class TestCourse:

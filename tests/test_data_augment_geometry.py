@@ -255,6 +255,11 @@ class TestPaste:
         assert np.array_equal(after.boxes[2], [120, 10, 150, 40])
         assert shown_and_drawn(after) > 0.9
 
+    def test_nothing_small_is_buried(self):
+        before = scene(square(100, 10, 50), square(20, 20, 10))
+        after = paste(before, flipped(before, lr=True), np.array([True, False]))
+        assert after is before  # the square of 50 would come to lie on that of 10
+
     def test_only_chosen_ones_of_known_shape(self):
         before = scene(square(10, 10, 30))
         assert paste(before, flipped(before, lr=True), np.zeros(1, np.bool_)) is before

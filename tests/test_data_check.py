@@ -186,6 +186,12 @@ def test_a_picture_twice_in_one_split_is_told_by_its_pixels(data_set):
     assert found(data_set) == [(Kind.DUPLICATE_PICTURE, "images/train/same.bmp", None)]
 
 
+def test_a_picture_that_a_list_names_twice_is_told_of(data_set):
+    (data_set / "train.txt").write_text("images/train/one.png\n./images/train/one.png\n")
+    (data_set / "data.yaml").write_text("train: train.txt\nnames: [a, b]\n")
+    assert (Kind.DUPLICATE_PICTURE, "images/train/one.png", None) in found(data_set)
+
+
 def test_a_copy_in_another_split_is_an_error_and_the_copy_is_named(data_set):
     shutil.copy(data_set / "images/train/one.png", data_set / "images/val/copy.png")
     label(data_set, "val/copy", f"0 {TRIANGLE}")

@@ -207,9 +207,45 @@ def test_what_is_no_object_or_of_no_picture_is_passed_over(folder):
     found = opened(written(folder, thing(), "nonsense", thing(image_id=8), thing(image_id=[7])))
     assert len(found[0].labels) == 1
     assert [problem.words for problem in found.problems] == [
-        "1 objects of picture 8, which is not listed",
-        "1 objects of picture [7], which is not listed",
+        "picture 8 is not listed; objects of it: 1",
+        "picture '[7]' is not listed; objects of it: 1",
     ]
+
+
+def test_the_second_picture_of_a_number_is_left_out(folder):
+    shutil.copy(folder / "images/val2017/7.png", folder / "images/val2017/8.png")
+    images = [{"id": 7, "file_name": name} for name in ("7.png", "8.png")]
+    found = opened(written(folder, thing(), images=images))
+    assert [sample.path.name for sample in found] == ["7.png"]
+    assert [(each.kind, each.words, each.dropped) for each in found.problems] == [
+        (Kind.DUPLICATE_PICTURE, "'8.png' has the id 7 of '7.png'", True)
+    ]
+
+
+def test_categories_whose_numbers_are_texts_are_matched(folder):
+    found = opened(written(folder, thing(category_id="3"), categories=[{"id": "3", "name": "x"}]))
+    assert (found.names, found[0].labels.classes.tolist()) == ({0: "x"}, [0])
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ((160, 80), []),
+        ((161.0, 80.0), []),
+        (
+            (8, 16),
+            ["it is 16x8, its labels are for 8x16 and are stretched (was it labelled without its EXIF rotation?)"],
+        ),
+        ((160, 100), ["it is 16x8, its labels are for 160x100 and are stretched"]),
+    ],
+)
+def test_labels_for_a_picture_of_other_proportions_are_told_of(folder, size, words):
+    images = [{"id": 7, "file_name": "7.png", "width": size[0], "height": size[1]}]
+    found = opened(written(folder, thing(bbox=[1, 1, 4, 4], segmentation=[[1, 1, 5, 1, 5, 5]]), images=images))
+    assert [(each.kind, each.words, each.dropped) for each in found.problems] == [
+        (Kind.OTHER_SIZE, each, False) for each in words
+    ]
+    np.testing.assert_allclose(found[0].labels.boxes[0, 2:], [5 / int(size[0]), 5 / int(size[1])], rtol=1e-6)
 
 
 def test_coordinates_are_meant_for_the_size_that_the_file_says(folder):
@@ -229,6 +265,7 @@ def test_coordinates_are_meant_for_the_size_that_the_file_says(folder):
         ("set/images/val2017", "set/annotations/instances_val2017.json", "val2017/7.png"),
         ("set/images", "set/result.json", "images/7.png"),
         ("set/images", "set/result.json", "7.png"),
+        ("set/images/val2017", "set/result.json", "val2017\\7.png"),
     ],
 )
 def test_pictures_are_found_where_people_keep_them(folder, pictures, json_file, name):

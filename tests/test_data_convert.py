@@ -20,10 +20,10 @@ from segkit.core import rle
 from segkit.core.data.convert import convert
 from segkit.core.data.convert.coco import mask_of
 from segkit.core.data.convert.shapes import area_of, box_item, clip, item_of, one_outline, pixels
-from segkit.core.data.convert.trace import INSET, signed_area, trace
 from segkit.core.data.dataset import open_dataset
 from segkit.core.data.named.coco_classes import NAMES
 from segkit.core.data.raster import polygon_mask
+from segkit.core.data.tracing import INSET, signed_area, trace
 from segkit.core.errors import OptionError, OutputError, SourceError
 
 masks = arrays.arrays(np.bool_, st.tuples(st.integers(1, 24), st.integers(1, 24)))
@@ -251,7 +251,7 @@ def test_a_picture_of_another_size_is_left_out(small: Path, tmp_path: Path):
     assert report.skipped["pictures of another size than the file says"] == 1
 
 
-@pytest.mark.parametrize("name", ["../../evil.png", "/evil.png", "C:/evil.png", ""])
+@pytest.mark.parametrize("name", ["../../evil.png", "/evil.png", "C:/evil.png", "", "x" * 300 + ".png", "\ud800.png"])
 def test_no_name_leads_out_of_the_target(small: Path, tmp_path: Path, name: str):
     document = json.loads(small.read_text())
     document["images"][0]["file_name"] = name
@@ -470,7 +470,9 @@ def test_labels_are_those_that_the_set_brings(data: Path, tmp_path: Path):
 
 def test_other_names_get_categories_from_one_on(small: Path, tmp_path: Path):
     convert(small, tmp_path / "out")
+    before = sorted((tmp_path / "out").rglob("*"))
     report = convert(tmp_path / "out/data.yaml", tmp_path / "back.json")
+    assert sorted((tmp_path / "out").rglob("*")) == before
     document = json.loads((tmp_path / "back.json").read_text())
     assert document["categories"] == [{"id": 1, "name": "bolt"}, {"id": 2, "name": "nut"}]
     assert [each["id"] for each in document["images"]] == [1, 2, 3]
@@ -503,3 +505,65 @@ def test_noise_of_thousands_of_parts_is_still_one_outline():
     mask[::2, ::2] = True
     outline = one_outline(item_of(0, trace(mask), mask.shape))
     assert np.array_equal(whole(*pixels([outline], mask.shape), mask.shape), mask)
+
+
+def test_coco_gets_its_pictures_too(small: Path, tmp_path: Path):
+    convert(small, tmp_path / "out")
+    report = convert(tmp_path / "out", tmp_path / "back", copy=True)
+    assert report.linked == 3
+    opened = open_dataset(tmp_path / "back/annotations/instances_train.json", cache=False)
+    assert {sample.path.parent for sample in opened} == {tmp_path / "back/images/train"}
+    assert not any(sample.path.is_symlink() for sample in opened)
+    with pytest.raises(OptionError, match="no room for pictures"):
+        convert(tmp_path / "out", tmp_path / "back.json", copy=True)
+
+
+def test_names_of_files_need_not_be_text(small: Path, tmp_path: Path):
+    """But bytes that the file system takes: old names are not all UTF-8."""
+    convert(small, tmp_path / "out", copy=True)
+    for folder, suffix in (("images", "png"), ("labels", "txt")):
+        place = tmp_path / "out" / folder / "train"
+        (place / f"a.{suffix}").rename(place / f"\udcff.{suffix}")
+    report = convert(tmp_path / "out/data.yaml", tmp_path / "back")
+    assert report.pictures == {"train": 3}
+    assert (tmp_path / "back/images/train/\udcff.png").exists()
+    assert convert(tmp_path / "back", tmp_path / "again").linked == 3
+
+
+@pytest.mark.parametrize(("key", "value"), [("file_name", "../a.png"), ("height", 1_000_000)])
+def test_a_set_without_one_usable_picture_is_an_error(small: Path, tmp_path: Path, key: str, value: object):
+    document = json.loads(small.read_text())
+    for image in document["images"]:
+        image |= {"width": 1_000_000, key: value}
+    small.write_text(json.dumps(document))
+    with pytest.raises(SourceError, match=r"no picture that can be converted .*3 pictures without a usable"):
+        convert(small, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_each_splits_folder(small: Path, tmp_path: Path):
+    """As Roboflow exports COCO."""
+    for split in ("train", "valid"):
+        (tmp_path / "set" / split).mkdir(parents=True)
+        (tmp_path / "set" / split / "_annotations.coco.json").write_bytes(small.read_bytes())
+        for picture in (tmp_path / "images").iterdir():
+            (tmp_path / "set" / split / picture.name).write_bytes(picture.read_bytes())
+    report = convert(tmp_path / "set", tmp_path / "out")
+    assert (report.kind, report.pictures, report.linked) == ("coco", {"train": 3, "val": 3}, 6)
+
+
+def test_names_of_classes_are_made_fit_for_one_line(small: Path, tmp_path: Path):
+    document = json.loads(small.read_text())
+    document["categories"][0]["name"] = " a\n b: \ud800 "
+    small.write_text(json.dumps(document))
+    assert "a b: ?" in convert(small, tmp_path / "out").names
+    assert yaml.safe_load((tmp_path / "out/data.yaml").read_text(encoding="utf-8"))["names"][0] in ("a b: ?", "bolt")
+
+
+def test_large_outlines_are_filled_strip_by_strip():
+    square = np.array([[10, 10], [5990, 10], [5990, 2990], [10, 2990]], float)
+    mask, top, left = pixels([square, square[[0, 1, 2]]], (3000, 6000))
+    assert (top, left, int(mask.sum())) == (10, 10, 5980 * 2980)
+    item = item_of(0, [square, square - 5], (3000, 6000))
+    assert not isinstance(item, str)
+    assert sum(abs(signed_area(part)) for part in item.parts) == pytest.approx(5985 * 2985 - 50, rel=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -232,7 +233,8 @@ def test_nothing_usable_is_an_error(tmp_path: Path):
 
 CVAT = """<?xml version="1.0" encoding="utf-8"?>
 <annotations><version>1.1</version>
-<meta><task><labels><label><name>tree</name></label><label><name>car</name></label></labels></task></meta>
+<meta><task><labels><label><name>tree</name></label><label><name> car </name></label>
+<label><name>pose</name><type>skeleton</type></label><label><name>1</name><parent>pose</parent></label></labels></task></meta>
 <image id="0" name="sub/a.jpg" width="120" height="80">
   <polygon label="car" points="10.0,10.0;40.0,10.0;40.0,20.0;10.0,20.0" group_id="0"/>
   <polygon label="car" points="10,40;20,40;20,50;10,50" group_id="4"/>
@@ -243,28 +245,50 @@ CVAT = """<?xml version="1.0" encoding="utf-8"?>
   <mask label="tree" rle="1, 2, 1, 9" left="100" top="60" width="4" height="2"/>
   <polyline label="car" points="1,1;2,2"/>
   <polygon label="car" points="1,1;2"/>
+  <ellipse label="car" cx="80" cy="60" rx="12" ry="4" rotation="90"/>
 </image>
-<image id="1" name="b.jpg" width="120" height="80"/>
+<image id="1" name="b.jpg" width="120" height="80" subset="Validation"/>
 </annotations>"""
 
 
 def test_cvat_shapes(tmp_path: Path):
     (tmp_path / "annotations.xml").write_text(CVAT)
-    picture(tmp_path / "images" / "sub" / "a.jpg")
+    for name in ("sub/a.jpg", "b.jpg"):
+        picture(tmp_path / "images" / name)
     report = convert(tmp_path, tmp_path / "out")
     assert (report.kind, report.names) == ("cvat", ("tree", "car"))
-    assert report.objects == {"tree": 2, "car": 2}
+    assert report.objects == {"tree": 3, "car": 3}
     assert report.skipped == {
         "masks with damaged run lengths": 1,
         "shapes of the type polyline": 1,
-        "shapes of the type rotated box": 1,
         "shapes with damaged points": 1,
     }
-    assert (report.pictures, report.empty, report.linked) == ({"train": 2}, 1, 1)
+    assert (report.pictures, report.empty, report.linked) == ({"train": 1, "val": 1}, 1, 2)
     rows = (tmp_path / "out/labels/train/sub/a.txt").read_text().splitlines()
     assert sorted(len(row.split()) for row in rows)[0] == 5  # the box
-    values = json.loads(_coco(tmp_path / "out"))["annotations"]
-    assert sorted(round(each["area"]) for each in values) == [6, 200, 300, 400]
+    convert(tmp_path / "out", tmp_path / "back")
+    values = json.loads((tmp_path / "back/annotations/instances_train.json").read_text())["annotations"]
+    assert sorted(round(each["area"]) for each in values) == [6, 151, 200, 300, 400, 400]
+    turned = next(each for each in values if 150 < each["area"] < 152)
+    assert turned["bbox"] == pytest.approx([76, 48, 8, 24], abs=0.01)  # upright: a quarter turn
+
+
+def test_cvat_turns_clockwise(tmp_path: Path):
+    box = '<box label="car" xtl="20" ytl="30" xbr="60" ybr="50" rotation="30"/>'
+    image = f'<image name="a.jpg" width="120" height="80">{box}</image>'
+    (tmp_path / "a.xml").write_text(f"<annotations>{image}</annotations>")
+    picture(tmp_path / "a.jpg")
+    convert(tmp_path, tmp_path / "out")
+    (_, _, frame), *_ = objects(tmp_path / "out")
+    assert frame[[48, 31, 32], [56, 24, 56]].tolist() == [True, True, False]  # the right end is lower
+    assert frame.sum() == pytest.approx(800, rel=0.08)
+
+
+def test_cvat_of_a_video_says_what_to_export(tmp_path: Path):
+    (tmp_path / "a.xml").write_text('<annotations><meta/><track label="car"><box frame="0"/></track></annotations>')
+    with pytest.raises(SourceError, match=r"of a video; export .* 'CVAT for images 1\.1'"):
+        convert(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 # Pascal VOC
@@ -384,3 +408,90 @@ def test_of_two_kinds_one_must_be_chosen(tmp_path: Path):
     with pytest.raises(SourceError, match="two kinds, yolo and coco"):
         kind_of(tmp_path)
     assert (kind_of(tmp_path, "coco"), kind_of(tmp_path, "yolo")) == ("yolo", "coco")
+
+
+# What tools and people really write
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("names", [None, ["disc"]])
+def test_black_and_white_masks_have_one_class(tmp_path: Path, suffix: str, names):
+    values = np.where(scene() == 1, np.uint8(255), np.uint8(0))
+    picture(tmp_path / "images" / "a.jpg")
+    mask(tmp_path / "masks" / f"a.{suffix}", values)
+    report = convert(tmp_path, tmp_path / "out", names=names)
+    assert (report.kind, report.objects) == ("masks", {"disc" if names else "255": 2})
+    first, second = (each for _, _, each in objects(tmp_path / "out"))
+    assert np.count_nonzero((first | second) != (values > 0)) <= (0 if suffix == "png" else 30)
+
+
+def test_pixels_of_masks_may_be_transparent_or_floats_but_not_parts(tmp_path: Path):
+    values = scene()
+    seen = np.where(values == 1, np.uint8(255), np.uint8(0))
+    mask(tmp_path / "alpha" / "a.png", np.dstack([np.repeat(values[..., None], 3, 2), seen]))
+    assert convert(tmp_path / "alpha", tmp_path / "out", kind="masks").objects == {"1": 2}
+    mask(tmp_path / "float" / "a.tif", values.astype(np.float32))
+    assert convert(tmp_path / "float", tmp_path / "out2", kind="masks").objects == {"1": 2, "3": 1}
+    mask(tmp_path / "soft" / "a.tif", values.astype(np.float32) / 3)
+    with pytest.raises(SourceError, match="no whole numbers"):
+        convert(tmp_path / "soft", tmp_path / "out3", kind="masks")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_pictures_and_masks_in_one_folder(tmp_path: Path, suffix: str):
+    picture(tmp_path / f"a.{suffix}")
+    mask(tmp_path / "a_mask.png", scene())
+    report = convert(tmp_path, tmp_path / "out", kind="masks")
+    assert (report.objects, report.linked) == ({"1": 2, "3": 1}, 1)
+    assert (tmp_path / "out" / "labels" / "train" / "a.txt").is_file()
+
+
+def test_labelme_masks_and_turned_rectangles(tmp_path: Path):
+    values = np.zeros((20, 30), np.uint8)
+    values[5:15, 4:25] = 255
+    text = base64.b64encode(cv2.imencode(".png", values)[1].tobytes()).decode()
+    shapes = [
+        shape("cat", [[10.0, 20.0], [39.0, 39.0]], "mask") | {"mask": text},
+        shape("cat", [[10.0, 20.0], [38.0, 39.0]], "mask") | {"mask": text},
+        shape("cat", [[10, 20], [39, 39]], "mask") | {"mask": "no"},
+        shape("dog", [[60, 10], [80, 20], [75, 30], [55, 20]], "rotation"),
+        shape("dog", [[60, 50], [80, 50], [80, 60], [60, 60]], "rectangle"),
+        shape("dog", [[10**400, 50], [80, 50], [80, 60]]),
+    ]
+    labelme(tmp_path / "a.json", shapes)
+    picture(tmp_path / "a.jpg")
+    report = convert(tmp_path, tmp_path / "out")
+    assert (report.objects, report.linked) == ({"cat": 1, "dog": 2}, 1)
+    assert report.skipped == {"shapes with damaged masks": 2, "shapes with damaged points": 1}
+    frame = np.zeros((HEIGHT, WIDTH), bool)
+    frame[25:35, 14:35] = True
+    assert np.array_equal(objects(tmp_path / "out")[0][2], frame)
+
+
+def test_pascal_folders_as_other_tools_arrange_them(tmp_path: Path):
+    for place, stem in (("train", "a"), ("valid", "b"), ("valid", "c.v2")):
+        picture(tmp_path / place / f"{stem}.jpg")
+        (tmp_path / place / f"{stem}.xml").write_text(VOC.format(name=stem).replace(f"{stem}.jpg", stem))
+    report = convert(tmp_path, tmp_path / "out")
+    assert (report.kind, report.pictures, report.linked) == ("voc", {"train": 1, "val": 2}, 3)
+    assert [sample.path.name for sample in open_dataset(tmp_path / "out/data.yaml", "val", cache=False)] == [
+        "b.jpg",
+        "c.v2.jpg",
+    ]
+
+
+def test_pascal_lists_for_detection_are_splits_too(tmp_path: Path):
+    for name in "ab":
+        picture(tmp_path / "JPEGImages" / f"{name}.jpg")
+        (tmp_path / "Annotations").mkdir(exist_ok=True)
+        (tmp_path / "Annotations" / f"{name}.xml").write_text(VOC.format(name=name).replace("dog", "a\n dog "))
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "val.txt").write_text("b\n")
+    report = convert(tmp_path, tmp_path / "out")
+    assert (report.pictures, report.names) == ({"train": 1, "val": 1}, ("a dog",))
+
+
+def test_a_broken_file_is_the_reason_that_is_told(tmp_path: Path):
+    (tmp_path / "a.xml").write_text('<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>')
+    with pytest.raises(SourceError, match=r"a\.xml': it declares a document type"):
+        convert(tmp_path, tmp_path / "out")

@@ -115,6 +115,15 @@ def test_a_split_is_a_list_with_lists_patterns_and_missing_pictures(data_set):
     assert names_of(opened(data_set, split="train")) == ["a.png", "b.png", "c.png"]
 
 
+def test_a_list_from_windows_is_understood(data_set):
+    (data_set / "list.txt").write_bytes(b"images\\a.png\r\n.\\images\\b.png\r\n")
+    found = opened(data_set, "val: list.txt\nnames: [x, y]\n")
+    assert [(sample.path, sample.label is not None) for sample in found] == [
+        (data_set / "images/a.png", True),
+        (data_set / "images/b.png", True),
+    ]
+
+
 def test_a_list_that_holds_itself_is_one_clear_line(data_set):
     (data_set / "val.txt").write_text("other.txt\n")
     (data_set / "other.txt").write_text("images/a.png\nval.txt\n")
@@ -133,6 +142,23 @@ def test_pictures_of_subfolders_and_without_a_suffix_count_and_hidden_ones_do_no
     found = opened(data_set)
     assert names_of(found) == ["a.png", "bare", "c.png", "d.jpg"]
     assert [len(sample.labels) for sample in found] == [2, 1, 0, 1]
+
+
+def test_a_link_that_leads_back_is_not_followed_and_others_are(data_set, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    picture(elsewhere / "d.png")
+    (data_set / "images/more").symlink_to(elsewhere)
+    (data_set / "images/again").symlink_to(".")
+    (elsewhere / "back").symlink_to(data_set / "images")
+    assert names_of(opened(data_set)) == ["a.png", "b.png", "c.png", "d.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes here")
+def test_a_pipe_is_no_picture_and_is_not_waited_for(data_set):
+    os.mkfifo(data_set / "images/d.png")
+    found = opened(data_set)
+    assert names_of(found) == ["a.png", "b.png", "c.png"]
+    assert (Kind.CORRUPT_PICTURE, "it is no file") in [(each.kind, each.words) for each in found.problems]
 
 
 def test_sizes_are_those_of_the_decoded_pictures_whatever_their_kind(data):

@@ -223,7 +223,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(OutputError, match="it is not empty; give a new folder"):
         make_shapes(tmp_path, count=1, val=0, imgsz=64)
-    with pytest.raises(OutputError, match="it is not empty"):
+    with pytest.raises(OutputError, match="in the way"):
         make_shapes(tmp_path / "mine.txt", count=1, val=0, imgsz=64)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     (tmp_path / "empty").mkdir()
@@ -260,6 +260,24 @@ def test_the_catalogue_generates_it_once(tmp_path: Path, monkeypatch: pytest.Mon
     picture = cv2.imread(str(tmp_path / "shapes/images/train/000001.png"))
     np.testing.assert_array_equal(picture, sample(0, 1).picture)
     assert {item.name for item in tmp_path.iterdir() if item.suffix != ".lock"} == {"shapes"}
+
+
+def test_the_catalogue_generates_the_splits_that_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from segkit.core.data.named.entries import table
+    from segkit.core.data.named.get import get
+
+    monkeypatch.setenv("SEGKIT_DATASETS", str(tmp_path))
+    monkeypatch.setitem(table(), "shapes.yaml", replace(entry("shapes"), pictures={"train": 2, "val": 1}))
+    place = get("shapes", splits=["val"])
+    assert [path.name for path in (place.parent / "images").iterdir()] == ["val"]
+    assert list(read_description(place).splits) == ["val"]
+    (kept,) = (place.parent / "images/val").iterdir()
+    before = kept.stat().st_mtime_ns
+    assert list(read_description(get("shapes")).splits) == ["train", "val"]
+    assert len(list((place.parent / "images/train").iterdir())) == 2
+    assert kept.stat().st_mtime_ns == before
 
 
 def test_what_a_killed_run_left_is_swept_up_by_the_next(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from segkit.core.data.dataset import open_dataset
 from segkit.core.data.labels import Labels, box_of
 from segkit.core.data.problems import Kind
+from segkit.core.data.reading import crossings
 from segkit.core.data.reading.crossings import crosses_itself, self_intersections
 from segkit.core.data.reading.yolo import label_of, lines_of, parse, parse_all
 
@@ -220,6 +221,29 @@ def test_a_thousand_corners_and_parts_joined_by_a_line_do_not_cross():
     assert crosses_itself(circle.astype(np.float32))
     joined = [[0, 0], [0.2, 0], [0.2, 0.2], [0.6, 0.2], [0.8, 0.2], [0.8, 0.6], [0.6, 0.2], [0.2, 0.2], [0, 0.2]]
     assert not crosses_itself(np.float32(joined))
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=3, max_size=12))
+def test_sides_cross_as_comparing_all_pairs_says(points):
+    def turn(a, b, c):
+        return np.sign((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
+
+    sides = list(zip(points, [*points[1:], points[0]], strict=True))
+    expected = any(
+        turn(a, b, c) * turn(a, b, d) < 0 and turn(c, d, a) * turn(c, d, b) < 0 for a, b in sides for c, d in sides
+    )
+    assert crosses_itself(np.float32(points)) == expected
+
+
+def test_an_outline_of_very_many_corners_takes_no_table_of_all_pairs(monkeypatch):
+    turn = np.linspace(0, 2 * np.pi, 200_000, endpoint=False)
+    circle = 0.5 + 0.4 * np.stack([np.cos(turn), np.sin(turn)], 1)
+    looked_at = []
+    apart = crossings._apart
+    monkeypatch.setattr(crossings, "_apart", lambda *each: looked_at.append(len(each[0])) or apart(*each))
+    assert not crosses_itself(circle.astype(np.float32))
+    assert max(looked_at) < 1_000_000
+    assert sum(looked_at) < 20_000_000
 
 
 def test_an_outline_that_crosses_itself_is_told_of_by_file_and_line_and_used(data_set):

@@ -14,7 +14,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS: Mapping[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
 
-LEAVES = {f"segkit.core.{leaf}" for leaf in ("errors", "files", "held", "http", "lazy", "notices", "polygons", "rle")}
+LEAVES = {
+    f"segkit.core.{leaf}"
+    for leaf in ("coco", "errors", "files", "frames", "held", "http", "lazy", "notices", "polygons", "rle", "yamls")
+}
 ENGINE = {
     f"segkit.core.{part}"
     for part in ("backend", "data", "graph", "hub", "images", "inference", "ink", "metrics", "model", "validation")
@@ -22,14 +25,17 @@ ENGINE = {
 
 ALLOWED: Mapping[str, set[str]] = {
     "segkit.core": set(),
+    "segkit.core.coco": set(),
     "segkit.core.errors": set(),
     "segkit.core.files": {"segkit.core.errors"},
+    "segkit.core.frames": {"segkit.core.errors"},
     "segkit.core.held": set(),
     "segkit.core.http": {"segkit.core.errors"},
     "segkit.core.lazy": set(),
     "segkit.core.notices": set(),
     "segkit.core.polygons": set(),
     "segkit.core.rle": set(),
+    "segkit.core.yamls": set(),
     "segkit.core.data": {f"segkit.core.{part}" for part in ("backend", "hub", "images", "ink")} | LEAVES,
     "segkit.core.ink": {"segkit.core.images"} | LEAVES,
     "segkit.core.metrics": LEAVES,
@@ -68,14 +74,15 @@ PACKAGES: Mapping[str, set[str]] = {
     "segkit.core.validation": {"cv2", "faster_coco_eval", "matplotlib", "numpy", "pydantic"},
     "segkit.core.polygons": {"cv2", "numpy"},
     "segkit.core.rle": {"cv2", "numpy"},
+    "segkit.core.yamls": {"yaml"},
     "segkit.core.hub": {"filelock", "platformdirs", "yaml"},
     "segkit.core.images": {"PIL", "cv2", "mss", "numpy"},
     "segkit.core.notices": {"rich"},
     "segkit.core.backend": {"numpy", "pluggy", "pydantic"},
     "segkit.core.inference": {"IPython", "PIL", "cv2", "numpy", "pandas", "polars", "pydantic", "supervision"},
-    "segkit.core.model": {"numpy", "pydantic", "safetensors", "torch", "yaml"},
+    "segkit.core.model": {"numpy", "pydantic", "safetensors", "torch"},
     "segkit.core.graph": {"numpy", "torch"},
-    "segkit": {"numpy"},
+    "segkit": {"numpy", "pydantic"},
     "segkit.cli": {"click", "rich", "typer"},
     "segkit.conformance": {"cv2", "numpy", "pytest", "torch"},
     "plugin declaration": {"pydantic"},

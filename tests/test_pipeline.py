@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segkit.core import files
 from segkit.core.backend import placement, worker
 from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.pipeline import ModelCard, export, plan
@@ -427,7 +428,7 @@ for number in itertools.count():
             assert len(set(target.read_text())) == 1
             assert len(target.read_text()) == 2000
         for left in tmp_path.glob("made"):
-            placement._remove(left)
+            files.remove(left)
     made = tmp_path / "made"
     made.mkdir() if kind == "folder" else made.write_text("x")
     placement.place(made, target)
@@ -454,5 +455,5 @@ def test_exports_run_at_the_same_time_from_threads(run):
 def test_the_pid_of_a_dead_process_is_not_alive():
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    assert not placement._alive(process.pid)
-    assert placement._alive(os.getpid())
+    assert not files.is_running(process.pid)
+    assert files.is_running(os.getpid())

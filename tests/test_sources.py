@@ -107,6 +107,7 @@ def test_a_missing_part_of_a_list_is_one_unreadable_item(folder: Path) -> None:
         ("  ", "the source is empty"),
         ("ftp://example.org/bus.jpg", "only http, https, rtsp"),
         ("nothing*.jpg", "nothing matches this pattern"),
+        ("~nobody-here/a.jpg", "does not exist"),
         (0.5, "float is not a source. Give a picture or video file, its http"),
         (True, "bool is not a source"),
         (-1, "the first camera has the number 0"),

@@ -120,6 +120,7 @@ def test_lists_list_lists_but_never_themselves(folder: Path) -> None:
         ("a.txt", b"# nothing\n \n", "the list names no sources"),
         ("a.csv", b"path,label\n", "the list names no sources"),
         ("a.txt", b"gone.png\n", "gone.png': no such file"),
+        ("a.txt", b"~nobody-here/a.png\n", "does not exist"),
         ("a.txt", b"\xe9t\xe9.png\n", "the list is not text in UTF-8"),
         ("a.csv", b'path\n"a.png\n', "the table is malformed"),
         ("a.txt", b"https://[bad/a\n", "bad"),

@@ -19,9 +19,13 @@ from hypothesis import strategies as st
 from segkit import YOLO
 from segkit.core import rle
 from segkit.core.backend.registry import default_registry
+from segkit.core.data.convert.records import Item
+from segkit.core.data.convert.shapes import one_outline
 from segkit.core.data.labels import Labels
+from segkit.core.data.tracing import trace
 from segkit.core.errors import InputError, OptionError, OutputError, SourceError
 from segkit.core.polygons import outlines
+from segkit.core.validation import ValArguments
 from segkit.core.validation.agreement import check_names
 from segkit.core.validation.encoding import encode_all
 from segkit.core.validation.shapes import rectangles, squares
@@ -121,12 +125,24 @@ def test_a_picture_that_goes_while_it_is_validated_is_left_out_and_told(
 
     opened = open_dataset(data)
     opened[1].path.write_bytes(b"gone")
-    from segkit.core.validation import ValArguments, validate_model
+    from segkit.core.validation import validate_model
 
     arguments = ValArguments(plots=False)
     metrics = validate_model(model._session(arguments), opened, arguments)
     assert metrics.pictures == 1
-    assert "1 of 2 pictures could not be read and are not scored" in capsys.readouterr().err
+    assert metrics.left_out == {"rows": 0, "pictures": 1}
+    assert "left out of the scores: 1 picture. The first: " in capsys.readouterr().err
+
+
+def test_rows_that_cannot_be_used_are_told_where_they_change_the_scores(
+    model: YOLO, dataset: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = model.val(data=dataset(f"{SEEN}\n85 .1 .1 .2 .2 .3 .1\nrubbish\n", SEEN), plots=False)
+    assert metrics.left_out == {"rows": 2, "pictures": 0}
+    said = capsys.readouterr().err
+    assert "2 rows" in said
+    assert ":2: class out of range" in said
+    assert "segkit data check" in said
 
 
 def test_the_data_set_that_a_model_remembers_is_taken(
@@ -342,3 +358,19 @@ def test_a_cocos_polygon_is_filled_as_pycocotools_does() -> None:
         expected = tools.merge(tools.frPyObjects([part.ravel().tolist() for part in parts], 77, 123))
         ours = mask_of(shape, (0, 0, 1, 1), (77, 123), coco=True)
         assert ours == {"size": [77, 123], "counts": expected["counts"].decode()}
+
+
+def test_a_file_that_selects_itself_is_asked_only_for_what_the_user_gave() -> None:
+    assert ValArguments().prediction(built_in=False).conf == 0.001
+    asked = ValArguments(max_det=50).prediction(built_in=True)
+    assert {"conf", "iou", "max_det", "agnostic_nms"} & asked.model_fields_set == {"max_det"}
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_masks_that_were_converted_to_text_labels_are_scored_as_they_were(seed: int) -> None:
+    """Also their bridges between parts and to holes, which count as nothing."""
+    frame = np.zeros((50, 70), np.bool_)
+    frame[8:20, 9:25] = np.random.default_rng(seed).random((12, 16)) < 0.6
+    outline = one_outline(Item(0, trace(frame), np.zeros(4)))
+    shape = ((outline / (70, 50)).astype(np.float32),)
+    assert np.array_equal(rle.decode(mask_of(shape, (0, 0, 1, 1), (50, 70), coco=False)), frame)

@@ -118,18 +118,21 @@ def _show_classes(facts: SplitFacts, output: Output, everything: bool) -> None:
 
 
 def _show_problems(found: Check, output: Output, everything: bool) -> None:
-    from segkit.core.data.checking.check import by_kind, level_of
+    from segkit.core.data.checking.check import Level, by_kind, level_of
 
     for kind, group in by_kind(found.problems):
         shown = group if everything else group[:SHOWN]
         lines = [str(problem).replace(f": {kind}: ", ": ", 1) for problem in shown]
         if more := len(group) - len(shown):
             lines.append(f"and {more} more (--all shows them)")
-        output.block(f"{kind}: {len(group)} ({level_of(group[0])})", lines, paste=True)
+        worst = min(map(level_of, group), key=list(Level).index)
+        output.block(f"{kind}: {len(group)} ({worst})", lines, paste=True)
 
 
 def _summary(found: Check) -> str:
     counts = [_count(count, str(level)) for level, count in found.levels.items() if count]
+    if not found.usable:
+        counts.append("no picture has an object that can be used")
     return f"{found.source}: {', '.join(counts) or 'nothing wrong'}"
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from segkit.core.data.convert import Report
 
 DETAILS = (
-    "TARGET gets labels/, images/ with links to the pictures (--copy for copies), and a data.yaml; or COCO's JSON. "
+    "TARGET gets images/ with links to the pictures (--copy for copies), and labels/ and a data.yaml, or annotations/ "
+    "with COCO's JSON. "
     "Whatever cannot be converted is left out and counted; a failure leaves nothing behind."
 )
 
@@ -28,18 +29,19 @@ EPILOG = """[bold]Examples[/bold]
 Mask pictures: 0 is background, value 1 the first class, 255 ignored, every connected region an object; with
 --from instances every value, or every file in a picture's folder, is an object."""
 
-SOURCES = ("auto", "coco", "masks", "instances", "labelme", "cvat", "voc", "yolo")
-
 
 def command(words: Sequence[str]) -> Command:
     """The command."""
+    from segkit.core.data.convert import arguments as known
+
+    sources, targets = "|".join((known.AUTO, *known.Kind)), "|".join(known.TARGETS)
     arguments = (
         Argument(Positional("source"), "COCO JSON, mask pictures, LabelMe, CVAT XML, Pascal VOC, or a data.yaml"),
         Argument(Positional("target"), "folder to make, or a .json file for COCO"),
     )
     options = (
-        Option("from", Kind.VALUE, "what the source is", "|".join(SOURCES), "auto", choices=SOURCES),
-        Option("to", Kind.VALUE, "what to make (default: yolo; coco from a data.yaml)", "yolo|coco"),
+        Option("from", Kind.VALUE, "what the source is", sources, known.AUTO),
+        Option("to", Kind.VALUE, "what to make (default: yolo; coco from a data.yaml)", targets),
         Option("images", Kind.VALUE, "folder of the pictures, if they are not beside the labels", "path"),
         Option("names", Kind.LIST, "class names in order: a,b,c; of masks, the first is value 1", "list[str]"),
         Option("class", Kind.VALUE, "class of all objects in instance masks", "name"),

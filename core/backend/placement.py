@@ -6,17 +6,15 @@ exchange two names) absent; never half of either.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
-import secrets
 import shutil
 import sys
 from pathlib import Path
 
 from segkit.core.errors import OutputError
-from segkit.core.files import output_error
+from segkit.core.files import output_error, remove, sibling, sweep
 
 
 def check_target(target: Path, *, folder: bool | None = None) -> None:
@@ -29,7 +27,7 @@ def check_target(target: Path, *, folder: bool | None = None) -> None:
         raise OutputError(target, f"'{target.parent}' is a file, not a folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        probe = _sibling(target, "probe")
+        probe = sibling(target, "probe")
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
@@ -45,15 +43,15 @@ def place(made: Path, target: Path) -> None:
         OutputError: the target cannot be written; what was there before is untouched.
     """
     check_target(target, folder=made.is_dir())
-    _sweep(target)
-    partial = _sibling(target, "partial")
+    sweep(target, ("partial", "old", "probe"))
+    partial = sibling(target, "partial")
     try:
         _bring(made, partial)
         _swap_in(partial, target)
     except OSError as error:
         raise output_error(target, error) from error
     finally:
-        _remove(partial)
+        remove(partial)
 
 
 def _bring(made: Path, partial: Path) -> None:
@@ -78,10 +76,10 @@ def _swap_in(partial: Path, target: Path) -> None:
     if not partial.is_dir() or not target.exists():
         partial.replace(target)  # atomic; a folder may take a free name
     elif not _exchange(partial, target):
-        aside = _sibling(target, "old")
+        aside = sibling(target, "old")
         target.rename(aside)
         partial.rename(target)
-        _remove(aside)
+        remove(aside)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -94,41 +92,3 @@ def _exchange(one: Path, other: Path) -> bool:
         return False
     at_fdcwd, rename_exchange = -100, 2
     return bool(renameat2(at_fdcwd, os.fsencode(one), at_fdcwd, os.fsencode(other), rename_exchange) == 0)
-
-
-def _sibling(target: Path, purpose: str) -> Path:
-    """A hidden name beside the target that tells whose it is, so that a later run can sweep up after a killed one."""
-    return target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.{purpose}")
-
-
-def _sweep(target: Path) -> None:
-    """Remove what killed runs left beside this target."""
-    for purpose in ("partial", "old", "probe"):
-        for path in target.parent.glob(f".{_escape(target.name)}.*-*.{purpose}"):
-            pid = path.name.removeprefix(f".{target.name}.").split("-")[0]
-            if pid.isdigit() and not _alive(int(pid)):
-                _remove(path)
-
-
-def _escape(name: str) -> str:
-    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
-
-
-def _alive(pid: int) -> bool:
-    if sys.platform == "win32":  # os.kill(pid, 0) would end the process there; leave its files alone
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)

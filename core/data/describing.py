@@ -6,6 +6,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+DESCRIPTION = "data.yaml"
+"""The name that a description customarily has."""
+
 _PLAIN = re.compile(r"[A-Za-z][\w /.-]*")
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 """Texts that other readers of YAML take for something else."""

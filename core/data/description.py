@@ -21,17 +21,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from segkit.core.errors import SourceError, did_you_mean
+from segkit.core.yamls import read_yaml
 
 SUFFIXES = (".yaml", ".yml")
 SPLITS = ("train", "val", "test")
-
-# Its values stay texts: a class may be called "no" or "1:30".
-_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-_MAX_BYTES = 1 << 20
-_MAX_DEPTH = 8
 
 
 @dataclass(frozen=True)
@@ -103,6 +97,15 @@ def read_description(path: str | Path) -> DatasetDescription:
     return DatasetDescription(path, _root(path, raw), MappingProxyType(names), MappingProxyType(splits))
 
 
+def names_in(path: Path) -> dict[int, str]:
+    """The class names of a description by index, also where its pictures are no longer at the places that it names.
+
+    Raises:
+        SourceError: there is no such file, or it names no classes.
+    """
+    return _names(path, _mapping(path))
+
+
 @contextmanager
 def _named(path: str | Path, what: str) -> Iterator[None]:
     """What no file system could hold, and "~name" of nobody here, are faults of the description."""
@@ -114,25 +117,17 @@ def _named(path: str | Path, what: str) -> Iterator[None]:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    """The file's mapping of texts, with nothing in it that a description has no use for and a hostile file lives on."""
+    """The file's mapping of texts."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise SourceError(path, "it is too large for the description of a data set")
-        text = path.read_text(encoding="utf-8")
-        depth = 0
-        for event in yaml.parse(text, Loader=_LOADER):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_DEPTH or isinstance(event, yaml.AliasEvent):
-                raise SourceError(path, "it has aliases or nests too deeply, which no description needs")
-        raw = yaml.load(text, Loader=_LOADER)
+        raw = read_yaml(path, texts=True)  # a class may be called "no" or "1:30"
     except FileNotFoundError:
         beside = [found.name for found in path.parent.glob("*") if is_description(found)] if path.name else []
         hint = did_you_mean(path.name, beside).rstrip(".")
         raise SourceError(path, f"there is no such description of a data set.{hint}".rstrip(".")) from None
     except OSError as error:
         raise SourceError(path, (error.strerror or str(error)).lower()) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise SourceError(path, f"it is not YAML ({' '.join(str(error).split())[:160]})") from None
+    except ValueError as error:
+        raise SourceError(path, str(error)) from None
     if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
         raise SourceError(path, "it is no description of a data set: a mapping with train, val and names is expected")
     return raw

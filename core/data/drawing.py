@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core.data.labels import Labels, Shape
+from segkit.core.data.raster import fill
 from segkit.core.images.batch import Picture
 from segkit.core.ink.colors import Color, color_of
 from segkit.core.ink.tags import tag
@@ -91,14 +92,8 @@ def _mask_of(shape: Shape, size: tuple[int, int]) -> tuple[NDArray[np.uint8], in
     if not shape:
         return None
     parts = [np.clip(np.nan_to_num(part * (width, height)), -_FAR, _FAR).round().astype(np.int32) for part in shape]
-    low = np.clip(np.min([part.min(axis=0) for part in parts], axis=0), 0, (width, height))
-    high = np.clip(np.max([part.max(axis=0) for part in parts], axis=0) + 1, 0, (width, height))
-    if (high <= low).any():
-        return None
-    mask = np.zeros((high - low)[::-1], np.uint8)
-    for part in parts:  # one by one: filled together, what two of them cover would be a hole
-        cv2.fillPoly(mask, [part], 1, offset=(-int(low[0]), -int(low[1])))
-    return mask, int(low[1]), int(low[0])
+    crop = fill(parts, size)
+    return (crop.mask.view(np.uint8), crop.top, crop.left) if crop.mask.size else None
 
 
 @lru_cache(maxsize=256)

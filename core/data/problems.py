@@ -17,6 +17,7 @@ class Kind(StrEnum):
     BAD_CLASS = "class out of range"
     FEW_POINTS = "fewer than 3 points"
     NO_AREA = "no area"
+    OTHER_SIZE = "picture of other proportions"
     SELF_INTERSECTION = "self-intersection"
     MIXED = "boxes and polygons mixed"
     DUPLICATE_ROW = "duplicate object"

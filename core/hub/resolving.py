@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from segkit.core.errors import ModelFileError, did_you_mean, nearest
+from segkit.core.files import expanded
 from segkit.core.http import is_address
 
 
@@ -27,7 +28,7 @@ def resolve(model: str | Path) -> Path:
         from segkit.core.hub.addresses import from_address
 
         return from_address(model)
-    path = Path(os.path.expanduser(text))  # noqa: PTH111 - never raises
+    path = expanded(text)
     if "\0" in text or os.path.lexists(path) or path.suffix.lower() in (".yaml", ".yml"):
         return path
     return _named(path, text)

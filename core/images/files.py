@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.core.errors import SourceError
+from segkit.core.files import expanded
 from segkit.core.images.items import Content, Contents, Context, Entry
 from segkit.core.images.reading import missing, read_picture
 from segkit.core.images.signature import HEAD, is_picture, is_video
@@ -33,7 +34,7 @@ def paths(source: Any, context: Context) -> Sequence[Entry] | None:
     if not isinstance(source, str | Path):
         return None
     text = str(source)
-    path = Path(text).expanduser()
+    path = expanded(text)
     mode = mode_of(path)
     if stat.S_ISDIR(mode):
         return [file_entry(found, context) for found in _files_in(path)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Never
 
 from segkit.core.errors import SourceError
+from segkit.core.files import expanded
 from segkit.core.http import masked
 from segkit.core.images.fetch import LIMIT
 from segkit.core.images.files import head_of
@@ -46,7 +47,7 @@ def list_file(source: Any, context: Context) -> Sequence[Entry] | None:
     """
     if not isinstance(source, str | Path) or Path(source).suffix.lower() not in _LISTS:
         return None
-    path = Path(source).expanduser()
+    path = expanded(source)
     head = head_of(path)
     if not path.is_file() or is_picture(head) or is_video(head):  # a picture with a wrong suffix is a picture
         return None
@@ -132,7 +133,7 @@ def _listed(path: Path, context: Context) -> list[Entry]:
 
 def _placed(name: str, folder: Path) -> str:
     """What a list in `folder` calls `name`: there, else in the working folder, else no path at all."""
-    inside = folder / Path(name).expanduser()
+    inside = folder / expanded(name)
     if _is_there(inside):
         return str(inside)
     no_path = "://" in name or name.isdigit() or means_screen(name) or name == "-"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from segkit.core.backend import Anchors, Selected
 from segkit.core.backend.options import MAX_CANDIDATES
 from segkit.core.inference.nms import suppress
+
+if TYPE_CHECKING:
+    from segkit.core.inference.arguments import PredictArguments
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,21 @@ class Detections:
         return Detections(
             self.xyxy[index], self.confidence[index], self.classes[index], self.coefficients[index], self.anchors[index]
         )
+
+
+def select_by(
+    raw: Anchors | Selected, args: PredictArguments, *, max_det: int | None = None, multi_label: bool = False
+) -> list[Detections]:
+    """As `select`, by the thresholds, classes and limit of `args`, or by another limit."""
+    return select(
+        raw,
+        conf=args.conf,
+        iou=args.iou,
+        max_det=args.max_det if max_det is None else max_det,
+        classes=args.classes,
+        agnostic=args.agnostic_nms,
+        multi_label=multi_label,
+    )
 
 
 def select(

@@ -52,15 +52,16 @@ class InstanceMasks:
         regions = _union(*(frame.reach(window) for frame, window in zip(frames, windows, strict=True)))
         rows = prototypes.transpose(1, 0, 2)  # one small product a row: no copy, and no BLAS threads to wake
         instances, kept = [], []
-        for index in np.flatnonzero((windows[native][:, 2:] > windows[native][:, :2]).all(axis=1)).tolist():
-            top, left, bottom, right = regions[index].tolist()
-            with np.errstate(over="ignore", invalid="ignore"):
+        inside = np.flatnonzero((windows[native][:, 2:] > windows[native][:, :2]).all(axis=1)).tolist()
+        corners = [[Window(*window) for window in each.tolist()] for each in windows]
+        with np.errstate(over="ignore", invalid="ignore"):
+            for index in inside:
+                top, left, bottom, right = regions[index].tolist()
                 samples = detections.coefficients[index] @ rows[top:bottom, :, left:right]
-            views = (Window(*windows[0][index].tolist()), Window(*windows[1][index].tolist()))
-            instance = Logits(samples, (top, left), frames, views)
-            if instance.has_pixels(native):
-                instances.append(instance)
-                kept.append(index)
+                instance = Logits(samples, (top, left), frames, (corners[0][index], corners[1][index]))
+                if instance.has_pixels(native):
+                    instances.append(instance)
+                    kept.append(index)
         return cls(instances, letterbox, native), np.array(kept, np.int64)
 
     @classmethod

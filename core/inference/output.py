@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -26,31 +27,40 @@ _HOST = re.compile(r"\w+://([^/]+)/?")
 WRITABLE = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 """Endings that an annotated picture keeps; any other kind is saved as .jpg."""
 
+PROJECT = Path("runs", "segment")
+"""Folder of the runs of this task, unless told otherwise."""
 
-def new_folder(args: PredictArguments, task: str = "segment", mode: str = "predict") -> Path:
+
+def run_folder(project: str | Path, name: str, *, exist_ok: bool = False) -> Path:
     """Make the folder of a run: project/name, with a number appended when it exists (unless `exist_ok`).
 
     Raises:
         OutputError: it cannot be made.
     """
-    project = _project(args, task)
-    name = args.name or mode
     number = 1
     while True:
-        folder = project / (name if number == 1 else f"{name}{number}")
+        folder = Path(project, name if number == 1 else f"{name}{number}")
         try:
-            folder.mkdir(parents=True, exist_ok=args.exist_ok)
+            folder.mkdir(parents=True, exist_ok=exist_ok)
             return folder
         except FileExistsError:
-            if args.exist_ok:
+            if exist_ok:
                 raise OutputError(folder, "a file of that name is in the way") from None
             number += 1
         except OSError as error:
             raise output_error(folder, error) from error
 
 
-def _project(args: PredictArguments, task: str = "segment") -> Path:
-    return Path(args.project) if args.project else Path("runs") / task
+@contextmanager
+def made_run_folder(project: str | Path, name: str, *, exist_ok: bool = False) -> Iterator[Path]:
+    """As `run_folder`, for a block: when that fails, folders that were made for it and are empty vanish again."""
+    absent = absent_folders(Path(project, name) if exist_ok else Path(project))
+    folder = run_folder(project, name, exist_ok=exist_ok)
+    try:
+        yield folder
+    except BaseException:
+        remove_empty(absent if exist_ok else [folder, *absent])
+        raise
 
 
 class Drawing:
@@ -76,8 +86,9 @@ class RunFolder:
     def __init__(self, args: PredictArguments) -> None:
         """Make the folder."""
         self.args = args
-        absent = absent_folders(_project(args))
-        self.path = new_folder(args)
+        project = Path(args.project or PROJECT)
+        absent = absent_folders(project)
+        self.path = run_folder(project, args.name or "predict", exist_ok=args.exist_ok)
         self._made = absent if args.exist_ok else [self.path, *absent]
         self._stems = Stems()
         self._recordings = Recordings(args.vid_stride, self._stems.of_video)

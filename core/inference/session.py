@@ -23,7 +23,7 @@ from segkit.core.errors import OptionError, RuntimeFailure, SourceError
 from segkit.core.images import ImageBatch, Size, round_up
 from segkit.core.images.sources import Item
 from segkit.core.inference.arguments import PredictArguments
-from segkit.core.inference.decode import Detections, select
+from segkit.core.inference.decode import Detections, select_by
 from segkit.core.inference.masks import InstanceMasks
 from segkit.core.inference.overlap import overlapped
 from segkit.core.inference.results import Results
@@ -236,15 +236,7 @@ class Session:
 
     def _results(self, done: Computed, args: PredictArguments) -> list[Results]:
         start = time.perf_counter()
-        found = select(
-            done.raw,
-            conf=args.conf,
-            iou=args.iou,
-            max_det=args.max_det,
-            classes=args.classes,
-            agnostic=args.agnostic_nms,
-        )
-        pairs = zip(done.items, found, strict=True)
+        pairs = zip(done.items, select_by(done.raw, args), strict=True)
         made = [self._result(*each, done.batch, done.raw, args) for each in enumerate(pairs)]
         spent = {
             "preprocess": done.batch.seconds,

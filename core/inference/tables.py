@@ -5,16 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
-from segkit.core.errors import MissingDependencyError, OptionError
+from segkit.core.frames import frame_library
 
 Rows = Sequence[Mapping[str, Any]]
 """What `Results.summary` gives: name, class, confidence, box; track_id and segments where there are any."""
-
-LIBRARIES = ("pandas", "polars")
-"""Those that make data frames, the first one that is installed by default."""
 
 COLUMNS = ("name", "class", "confidence", "box")
 CORNERS = ("x1", "y1", "x2", "y2")
@@ -29,15 +25,8 @@ def data_frame(rows: Rows, library: str | None, *, columns: Sequence[str]) -> An
         OptionError: another library.
         MissingDependencyError: it is not installed, or none is.
     """
-    if library not in (None, *LIBRARIES):
-        raise OptionError.invalid("library", library, f"give {' or '.join(LIBRARIES)}, or leave it out")
-    for name in [library] if library else LIBRARIES:
-        try:
-            module = import_module(name)
-        except ImportError:
-            continue
-        return _MAKERS[name](module, rows, columns)
-    raise MissingDependencyError([library or LIBRARIES[0]], "Results.to_df()")
+    name, module = frame_library(library, "Results.to_df()")
+    return _MAKERS[name](module, rows, columns)
 
 
 def _pandas(pandas: Any, rows: Rows, columns: Sequence[str]) -> Any:

@@ -23,7 +23,7 @@ from segkit.core.inference._placed import Placed
 from segkit.core.inference._resample import Window
 from segkit.core.inference._sightings import Sightings, strongest
 from segkit.core.inference.arguments import PredictArguments
-from segkit.core.inference.decode import Detections, select
+from segkit.core.inference.decode import Detections, select_by
 from segkit.core.inference.masks import InstanceMasks
 from segkit.core.inference.merging import merged
 from segkit.core.inference.overlap import overlapped
@@ -151,18 +151,11 @@ class _Look:
 
     def _seen(self, done: tuple[_Prepared, Anchors | Selected, float]) -> Iterable[tuple[View, Sightings]]:
         (views, boxes, batch), raw, seconds = done
-        start, args = time.perf_counter(), self._args
+        start = time.perf_counter()
         self._count("preprocess", batch.seconds)
         self._count("inference", seconds)
         self._names = self._session.names(raw)
-        found = select(
-            raw,
-            conf=args.conf,
-            iou=args.iou,
-            max_det=self._limit,
-            classes=args.classes,
-            agnostic=args.agnostic_nms,
-        )
+        found = select_by(raw, self._args, max_det=self._limit)
         sightings = [_sighted(*each, raw) for each in enumerate(zip(views, boxes, found, strict=True))]
         self._count("postprocess", time.perf_counter() - start)
         return zip(views, sightings, strict=True)

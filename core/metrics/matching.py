@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.core.coco import LARGE, MEDIUM
+
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
@@ -23,9 +25,9 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 SIZES: dict[str, tuple[float, float]] = {
     "all": (0, 1e10),
-    "small": (0, 32**2),
-    "medium": (32**2, 96**2),
-    "large": (96**2, 1e10),
+    "small": (0, MEDIUM),
+    "medium": (MEDIUM, LARGE),
+    "large": (LARGE, 1e10),
 }
 """Pixels of the objects that each COCO lane counts, both ends included."""
 

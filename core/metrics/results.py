@@ -184,6 +184,7 @@ class SegmentationMetrics:
         seen_in: (classes,) in how many pictures each class is labelled.
         speed: milliseconds a picture of preprocess, inference and postprocess.
         save_dir: the folder with pictures and files of this validation, or None.
+        left_out: "rows" and "pictures" of the data set that could not be used.
     """
 
     names: Mapping[int, str]
@@ -194,6 +195,7 @@ class SegmentationMetrics:
     seen_in: NDArray[np.int64]
     speed: Mapping[str, float] = field(default_factory=dict)
     save_dir: Path | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def box(self) -> Average:

@@ -6,18 +6,14 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from segkit.core.errors import MissingDependencyError, OptionError
+from segkit.core.frames import frame_library
 
 if TYPE_CHECKING:
     from segkit.core.metrics.results import SegmentationMetrics
 
 Rows = Sequence[Mapping[str, Any]]
-
-LIBRARIES = ("pandas", "polars")
-"""Those that make data frames, the first one that is installed by default."""
 
 _KINDS = ("Box", "Mask")
 
@@ -46,14 +42,8 @@ def data_frame(rows: Rows, library: str | None) -> Any:
         OptionError: another library.
         MissingDependencyError: it is not installed, or none is.
     """
-    if library not in (None, *LIBRARIES):
-        raise OptionError.invalid("library", library, f"give {' or '.join(LIBRARIES)}, or leave it out")
-    for name in [library] if library else LIBRARIES:
-        try:
-            return import_module(name).DataFrame(list(rows))
-        except ImportError:
-            continue
-    raise MissingDependencyError([library or LIBRARIES[0]], "SegmentationMetrics.to_df()")
+    _, module = frame_library(library, "SegmentationMetrics.to_df()")
+    return module.DataFrame(list(rows))
 
 
 def csv_text(rows: Rows) -> str:

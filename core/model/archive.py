@@ -5,8 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from segkit.core.errors import ModelFileError, UnsafeCheckpointError
 from segkit.core.model.pickles import DamagedPickle, RefusedGlobal, read_pickle
@@ -69,16 +68,6 @@ class Archive:
     def close(self) -> None:
         """Close the file."""
         self._zip.close()
-
-    def __enter__(self) -> Self:
-        """The archive itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
     def _find_root(self) -> str:
         names = self._zip.namelist()

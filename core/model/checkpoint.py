@@ -109,7 +109,7 @@ def _name_dangers(path: Path) -> None:
 
 
 def _read_archive(path: Path) -> Checkpoint:
-    with Archive(path) as archive:
+    with contextlib.closing(Archive(path)) as archive:
         tree = archive.tree()
     refs, owner = _find_state(path, tree)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -35,7 +36,7 @@ def read_archive_tensors(path: Path, refs: Mapping[str, TensorRef]) -> dict[str,
     Raises:
         ModelFileError: a tensor claims more than the file holds, or has an unknown type.
     """
-    with Archive(path) as archive:
+    with closing(Archive(path)) as archive:
         blocks = _Blocks(path, archive)
         return {name: blocks.tensor(name, ref) for name, ref in refs.items()}
 

@@ -10,19 +10,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from segkit.core import yamls
 from segkit.core.errors import ModelFileError, did_you_mean
 from segkit.core.model.config import Head, Layer, ModelConfig, first_problem
 
 BUILT_IN = Path(__file__).with_name("yolov8-seg.yaml")
 SCALES = "nsmlx"
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SCALED_NAME = re.compile(r"^(?P<family>yolov\d+)(?P<scale>[nsmlx])(?P<rest>.*)$")
-_MAX_BYTES = 1 << 20
-_MAX_DEPTH = 16
-_MAX_SCALAR = 4096
 
 _shown = reprlib.Repr()
 _shown.maxlevel, _shown.maxother = 3, 60
@@ -74,37 +70,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ModelFileError: unreadable, too large, not YAML, or not a mapping.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ModelFileError(path, "it is too large for a network description")
-        text = path.read_text(encoding="utf-8")
-        _check_plain(path, text)
-        raw = yaml.load(text, Loader=_LOADER)
+        raw = yamls.read_yaml(path)
     except OSError as error:
         raise ModelFileError(path, error.strerror or str(error)) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ModelFileError(path, f"it is not YAML ({' '.join(str(error).split())[:160]})") from None
+    except ValueError as error:
+        raise ModelFileError(path, str(error)) from None
     if not isinstance(raw, dict):
         raise ModelFileError(path, "it is not a YAML mapping with nc, backbone and head")
     return raw
-
-
-def _check_plain(path: Path, text: str) -> None:
-    """Refuse what a description has no use for and a hostile file lives on: a few bytes of it keep a parser busy for
-    hours, or crash it.
-
-    Raises:
-        ModelFileError: aliases, deep nesting, or an endless value.
-    """
-    depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > _MAX_DEPTH or isinstance(event, yaml.AliasEvent):
-            raise ModelFileError(path, "it has aliases or nests too deeply, which no network description needs")
-        if isinstance(event, yaml.ScalarEvent) and len(event.value) > _MAX_SCALAR:
-            raise ModelFileError(path, f"one of its values is {len(event.value)} characters long")
 
 
 def _resolve(path: Path) -> tuple[Path, str | None]:

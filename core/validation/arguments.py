@@ -51,7 +51,7 @@ class ValArguments(Options):
     project: Folder = Field(None, description="folder for results (default: runs/segment)")
     name: str | None = Field(None, description="sub-folder for this run (default: val, val2, …)")
     exist_ok: bool = Field(False, description="write into the sub-folder even if it exists")
-    download: bool = Field(False, description="fetch the data set if it has a known name and is not here")
+    download: bool = Field(False, description="fetch this split if the data set has a known name and is not here")
     verbose: bool = Field(True, description="show a row for every class, not only for all of them (command line)")
 
     @model_validator(mode="before")

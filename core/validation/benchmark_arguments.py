@@ -44,7 +44,7 @@ class BenchmarkArguments(Options):
     device: Device | None = Field(None, description="cpu, cuda, cuda:1, mps, … (default: cpu)")
     threads: Threads | None = Field(None, description="CPU threads of each runtime (default: its own choice)")
     rounds: int = Field(5, ge=1, le=1000, description="blocks of measurements of each file, whose median counts")
-    download: bool = Field(False, description="fetch the data set if it has a known name and is not here")
+    download: bool = Field(False, description="fetch this split if the data set has a known name and is not here")
     bound: float | None = Field(
         None, ge=0, le=1, description="largest difference of mask AP from the reference (default: by precision)"
     )

@@ -20,5 +20,6 @@ def to_plain(metrics: SegmentationMetrics) -> dict[str, Any]:
         "coco": {kind: dict(zip(STATS, average.stats.tolist(), strict=True)) for kind, average in kinds},
         "classes": metrics.summary(),
         "speed": dict(metrics.speed),
+        "left_out": dict(metrics.left_out),
         "save_dir": None if metrics.save_dir is None else str(metrics.save_dir),
     }

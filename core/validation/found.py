@@ -17,7 +17,7 @@ from segkit.core.images import ImageBatch, Letterbox
 from segkit.core.images.items import Item
 from segkit.core.images.reading import read_picture
 from segkit.core.inference.arguments import PredictArguments
-from segkit.core.inference.decode import Detections, select
+from segkit.core.inference.decode import Detections, select_by
 from segkit.core.inference.masks import InstanceMasks
 from segkit.core.inference.results import Results
 from segkit.core.inference.session import Computed, Prepared, Session
@@ -118,15 +118,7 @@ def _selected(session: Session, done: Computed, args: PredictArguments) -> Itera
     """Detections and masks of a run, picture by picture; what a run took is shared out evenly."""
     count = len(done.items)
     start = time.perf_counter()
-    selections = select(
-        done.raw,
-        conf=args.conf,
-        iou=args.iou,
-        max_det=args.max_det,
-        classes=args.classes,
-        agnostic=args.agnostic_nms,
-        multi_label=True,
-    )
+    selections = select_by(done.raw, args, multi_label=True)
     shared = (time.perf_counter() - start) / count
     for index, (item, detections) in enumerate(zip(done.items, selections, strict=True)):
         start = time.perf_counter()

@@ -8,10 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from segkit.core.data.dataset import Dataset
-from segkit.core.errors import OutputError
-from segkit.core.files import absent_folders, remove_empty
-from segkit.core.inference.arguments import PredictArguments
-from segkit.core.inference.output import Stems, new_folder
+from segkit.core.inference.output import PROJECT, Stems, made_run_folder
 from segkit.core.metrics import SegmentationMetrics, Truth
 from segkit.core.validation.arguments import ValArguments
 from segkit.core.validation.found import Seen
@@ -30,7 +27,6 @@ class Outputs:
         """
         self._args, self._dataset = args, dataset
         self._open = ExitStack()
-        self._made: list[Path] = []
         self._results: ResultsFile | None = None
         self._sheets: Sheets | None = None
         self._stems = Stems()
@@ -40,17 +36,13 @@ class Outputs:
 
     def _begin(self) -> None:
         args, dataset = self._args, self._dataset
-        place = PredictArguments.model_validate(args.model_dump(include={"project", "name", "exist_ok"}))
-        absent = absent_folders(Path(args.project or Path("runs") / "segment") / (args.name or "val"))
-        self.folder = new_folder(place, mode="val")
-        self._made = absent if self.folder in absent else [self.folder, *absent] if not args.exist_ok else absent
-        try:
+        with ExitStack() as opening:
+            place = made_run_folder(args.project or PROJECT, args.name or "val", exist_ok=args.exist_ok)
+            self.folder = opening.enter_context(place)
             if args.save_json:
                 file = ResultsFile(self.folder / "predictions.json", dataset.category_ids or {})
-                self._results = self._open.enter_context(file)
-        except OutputError:
-            remove_empty(self._made)
-            raise
+                self._results = opening.enter_context(file)
+            self._open = opening.pop_all()
         if args.plots:
             self._sheets = Sheets(self.folder, dataset.names, args.batch)
 
@@ -95,10 +87,4 @@ class Outputs:
         Raises:
             OutputError: the results file cannot be written to its end.
         """
-        try:
-            self._open.__exit__(kind, error, trace)
-        except OutputError:
-            remove_empty(self._made)
-            raise
-        if kind is not None:
-            remove_empty(self._made)
+        self._open.__exit__(kind, error, trace)

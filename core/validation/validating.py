@@ -10,6 +10,7 @@ import numpy as np
 
 from segkit.core.backend.options import Selection
 from segkit.core.data.dataset import Dataset
+from segkit.core.data.problems import Kind
 from segkit.core.errors import SourceError
 from segkit.core.inference.arguments import PredictArguments
 from segkit.core.inference.session import Session
@@ -21,6 +22,8 @@ from segkit.core.validation.found import STEPS, Seen, look, look_again
 from segkit.core.validation.outputs import Outputs
 from segkit.core.validation.shapes import Group, rectangles, squares
 from segkit.core.validation.truth import is_coco, truth_of
+
+PICTURES = (Kind.CORRUPT_PICTURE, Kind.MISSING_PICTURE)
 
 CPU_RUN = 4
 """Most pictures in one run on a CPU: more are no faster there, and the next ones are prepared meanwhile."""
@@ -71,11 +74,23 @@ def validate_model(session: Session, dataset: Dataset, args: ValArguments) -> Se
         if not count:
             raise SourceError(dataset.source, f"none of its pictures can be read: {left_out[0].problem}")
         speed = {step: seconds * 1e3 / count for step, seconds in spent.items()}
-        metrics = replace(evaluator.result(), speed=speed, save_dir=outputs.folder)
+        lost = _say_left_out(dataset, left_out)
+        metrics = replace(evaluator.result(), speed=speed, save_dir=outputs.folder, left_out=lost)
         outputs.finish(metrics)
-    if left_out:
-        notice(f"{len(left_out)} of {len(dataset)} pictures could not be read and are not scored: {left_out[0]}")
     return metrics
+
+
+def _say_left_out(dataset: Dataset, unread: list[SourceError]) -> dict[str, int]:
+    """How many rows and pictures of the data set do not count; they are told, for scores without them mislead."""
+    bad = [problem for problem in dataset.problems if problem.dropped and problem.kind in PICTURES]
+    lost = {"rows": sum(sample.dropped for sample in dataset), "pictures": len(bad) + len(unread)}
+    if any(lost.values()):
+        first = str(unread[0]) if unread else str(next(each for each in dataset.problems if each.dropped))
+        counts = " and ".join(f"{count} {name if count > 1 else name[:-1]}" for name, count in lost.items() if count)
+        notice(
+            f"left out of the scores: {counts}. The first: {first.rstrip('.')}. All: segkit data check {dataset.source}"
+        )
+    return lost
 
 
 def _seen(
@@ -115,7 +130,7 @@ def _as_one_class(seen: Seen) -> Seen:
 
 def _say_limits(built_in: Selection | None, wanted: PredictArguments) -> None:
     """A file that selects by limits of its own is scored by what it lets through."""
-    if built_in is not None and wanted.conf > 0.001:
+    if built_in is not None and wanted.conf > ValArguments.model_fields["conf"].default:
         notice(
             f"this file selects objects itself, with conf={wanted.conf}: weaker ones, which mAP counts too, are lost; "
             "export without nms=True for figures that can be compared"

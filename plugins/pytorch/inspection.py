@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def _stored(numbers: Counter[str]) -> Iterator[tuple[str, str]]:
 
 def _archive(path: Path) -> tuple[dict[str, str], Counter[str]]:
     """Telling entries of a torch archive, and the number of elements stored in each type."""
-    with Archive(path) as archive:
+    with closing(Archive(path)) as archive:
         tree = archive.tree()
     entries: Mapping[Any, Any] = tree if isinstance(tree, dict) else {}
     told = {name: str(entries[name])[:200] for name in TELLING if isinstance(entries.get(name), str | int | float)}

@@ -11,9 +11,9 @@ import json
 import re
 import zipfile
 import zlib
+from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from segkit.core.backend import Metadata
 from segkit.core.errors import ModelFileError
@@ -134,16 +134,6 @@ class Archive:
         """Close the file."""
         self._zip.close()
 
-    def __enter__(self) -> Self:
-        """The archive itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
-
     def _find_parts(self) -> dict[str, zipfile.ZipInfo]:
         root = _root(self._zip.namelist())
         if root is None:
@@ -165,9 +155,9 @@ class Archive:
             raise ModelFileError(self.path, "it is damaged: its parts overlap")
 
 
-def open_archive(path: Path) -> Archive:
-    """As `Archive(path)`."""
-    return Archive(path)
+def open_archive(path: Path) -> closing[Archive]:
+    """`Archive(path)` for a block, closed at its end."""
+    return closing(Archive(path))
 
 
 def is_torchscript(path: Path) -> bool:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from segkit.core.data.augment.pipeline import TrainingSamples
     from segkit.core.data.augment.sample import TrainingSample
     from segkit.core.data.augment.show import show_samples
-    from segkit.core.data.augment.sizes import draw_side, rectangles
+    from segkit.core.data.augment.sizes import draw_side
 
 __all__ = [
     "AugmentArguments",
@@ -17,7 +17,6 @@ __all__ = [
     "TrainingSample",
     "TrainingSamples",
     "draw_side",
-    "rectangles",
     "show_samples",
 ]
 
@@ -28,6 +27,6 @@ __getattr__ = lazy_names(
         "pipeline": ("TrainingSamples",),
         "sample": ("TrainingSample",),
         "show": ("show_samples",),
-        "sizes": ("draw_side", "rectangles"),
+        "sizes": ("draw_side",),
     },
 )

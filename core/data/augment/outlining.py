@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core import polygons, rle
+from segkit.core import rle
 from segkit.core.data.augment.scene import Points, Scene
 from segkit.core.data.labels import Labels, Outline, Shape
+from segkit.core.data.tracing import quick_trace
 from segkit.core.images.batch import Picture
 
 
@@ -36,20 +36,8 @@ def outlines_of(shape: Shape) -> tuple[Outline, ...]:
     if not isinstance(shape, dict):
         return tuple(part for part in shape if len(part))
     height, width = shape["size"]
-    mask = np.ascontiguousarray(rle.decode(shape)).view(np.uint8)
     # A corner is the middle of a pixel: cut to whole pixels again, it is that pixel.
-    return tuple(((part + 0.5) / (width, height)).astype(np.float32) for part in _with_holes(mask))
-
-
-def _with_holes(mask: NDArray[np.uint8]) -> list[polygons.Outline]:
-    """An outline a part, which runs around the part's holes too."""
-    found, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    contours = [contour.reshape(-1, 2).astype(np.int32) for contour in found]
-    inside: dict[int, list[polygons.Outline]] = {}
-    for contour, (_, _, _, parent) in zip(contours, tree[0].tolist() if contours else (), strict=True):
-        inside.setdefault(parent, []).append(contour)
-    outer = [index for index, row in enumerate(tree[0].tolist()) if row[3] < 0] if contours else []
-    return [polygons.join([contours[index], *inside.get(index, ())]) for index in outer]
+    return tuple(((part + 0.5) / (width, height)).astype(np.float32) for part in quick_trace(rle.decode(shape)))
 
 
 def _corners(box: NDArray[np.float32]) -> Outline:

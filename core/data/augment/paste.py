@@ -10,7 +10,9 @@ from segkit.core.data.augment.scene import Scene, joined
 from segkit.core.data.raster import fill
 
 MOST_HIDDEN = 0.3
-"""An object is pasted where boxes that are there cover less than this share of its own box."""
+"""An object is pasted where its box and any that is there have less than this share of the smaller one in common:
+neither it nor anything small beneath it may be labelled where it cannot be seen.
+"""
 
 
 def draw_chosen(random: np.random.Generator, count: int, chance: float) -> NDArray[np.bool_]:
@@ -28,7 +30,7 @@ def paste(scene: Scene, other: Scene, chosen: NDArray[np.bool_]) -> Scene:
     """
     common = min(scene.size[0], other.size[0]), min(scene.size[1], other.size[1])
     cut, left = clipped(other, (0.0, 0.0, float(common[1]), float(common[0])))
-    fits = covered(cut.boxes, scene.boxes) < MOST_HIDDEN
+    fits = common_share(cut.boxes, scene.boxes) < MOST_HIDDEN
     added = cut.take(chosen[left] & fits & cut.outlined)
     if not len(added):
         return scene
@@ -40,12 +42,13 @@ def paste(scene: Scene, other: Scene, chosen: NDArray[np.bool_]) -> Scene:
     return joined(picture, [scene, added])
 
 
-def covered(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N,) the largest share of each box (N, 4) that one of the others (M, 4) covers."""
+def common_share(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N,) the largest share that each box (N, 4) and one of the others (M, 4) have in common, of the smaller one."""
     if not len(boxes) or not len(others):
         return np.zeros(len(boxes), np.float32)
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     common = (high - low).clip(0).prod(axis=2)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return np.asarray(common.max(axis=1) / np.maximum(areas, 1e-9), np.float32)
+    areas, theirs = ((each[:, 2:] - each[:, :2]).prod(axis=1) for each in (boxes, others))
+    smaller = np.minimum(areas[:, None], theirs[None])
+    return np.asarray((common / np.maximum(smaller, 1e-9)).max(axis=1), np.float32)

@@ -19,6 +19,9 @@ from segkit.core.images.geometry import PAD_VALUE
 from segkit.core.images.reading import read_picture
 from segkit.core.images.size import Size
 
+_EXTENT = 1e-3
+"""Pixels: what is less may round to nothing where it is moved to, and in units of the sides."""
+
 
 class Pictures:
     """The labelled pictures of a data set, each with its long side brought to a given number of pixels.
@@ -60,8 +63,7 @@ class Pictures:
                 return self._kept[key]
         sample = self.samples[index]
         picture = resized(read_picture(sample.path), side)
-        scene = clipped(scene_of(picture, sample.labels))[0]
-        scene = scene.take(np.all(scene.boxes[:, 2:] > scene.boxes[:, :2], axis=1))  # run lengths may be of one pixel
+        scene = _with_area(clipped(scene_of(picture, sample.labels))[0])  # run lengths may be of one pixel
         self._keep(key, scene)
         return scene
 
@@ -93,4 +95,9 @@ def centred(scene: Scene, size: Size) -> Scene:
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     frame = np.full((*size, 3), PAD_VALUE, np.uint8)
     frame[top : top + height, left : left + width] = scene.picture
-    return scene.moved(frame, scene.points + np.array([left, top], np.float32))
+    return _with_area(scene.moved(frame, scene.points + np.array([left, top], np.float32)))
+
+
+def _with_area(scene: Scene) -> Scene:
+    """The scene without objects whose boxes have no width or height to speak of."""
+    return scene.take(np.all(scene.boxes[:, 2:] - scene.boxes[:, :2] > _EXTENT, axis=1))

@@ -18,7 +18,7 @@ from segkit.core.data.dataset import open_dataset
 from segkit.core.data.drawing import draw_labels
 from segkit.core.data.labels import Labels
 from segkit.core.errors import OptionError, OutputError
-from segkit.core.files import atomic_write, file_name_of
+from segkit.core.files import atomic_write, expanded, file_name_of
 from segkit.core.images.batch import Picture
 from segkit.core.notices import progress
 from segkit.core.rle import Rle, encode
@@ -52,7 +52,7 @@ def show_samples(data: str | Path, arguments: ShowArguments) -> Shown:
         OptionError: sizes that do not go together, or an output that is neither .jpg nor .png.
         OutputError: the sheet cannot be written.
     """
-    given = None if arguments.output is None else Path(arguments.output).expanduser()
+    given = None if arguments.output is None else expanded(arguments.output)
     if given is not None and given.suffix.lower() not in _SUFFIXES:
         raise OptionError.invalid("output", arguments.output, f"its name must end in {', '.join(_SUFFIXES)}")
     dataset = open_dataset(data, arguments.split)

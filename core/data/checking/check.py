@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.core.data.checking import contact_sheet, faults
-from segkit.core.data.checking.decoding import Look, look_at
+from segkit.core.data.checking.decoding import look_at
 from segkit.core.data.checking.histograms import SplitFacts, facts_of
 from segkit.core.data.dataset import Dataset, find, scan_dataset
 from segkit.core.data.description import read_description
@@ -123,7 +123,7 @@ def check(data: str | Path) -> Check:
         tuple(
             (contact_sheet.caption(split_of[sample.path], sample.path), small, sample.labels)
             for sample in chosen
-            if (small := _small(looks, sample.path)) is not None
+            if (small := looks[sample.path].small) is not None
         ),
     )
 
@@ -148,10 +148,6 @@ def _splits(source: Path) -> tuple[dict[str, Dataset], list[Problem]]:
 
 def _about(error: SourceError, split: str) -> str:
     return error.problem if f"'{split}'" in error.problem else f"its split '{split}': {error.problem}"
-
-
-def _small(looks: Mapping[Path, Look], path: Path) -> Picture | None:
-    return looks[path].small
 
 
 _ORDER = {kind: number for number, kind in enumerate(Kind)}

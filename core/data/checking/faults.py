@@ -5,20 +5,18 @@ picture.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from segkit.core.data.checking.decoding import Look
 from segkit.core.data.checking.likeness import alike
 from segkit.core.data.problems import Kind, Problem
-from segkit.core.data.reading.yolo import label_of
+from segkit.core.data.reading.yolo import SUFFIX, label_of
 from segkit.core.data.sample import Sample
 from segkit.core.images.files import PICTURE_SUFFIXES
 
 Splits = Mapping[str, Sequence[Sample]]
-
-_LABEL = ".txt"
 
 
 def corrupt(looks: Mapping[Path, Look]) -> Iterator[Problem]:
@@ -29,8 +27,11 @@ def corrupt(looks: Mapping[Path, Look]) -> Iterator[Problem]:
 
 
 def duplicates(splits: Splits, looks: Mapping[Path, Look]) -> Iterator[Problem]:
-    """Pictures of one split that show the same, pixel by pixel, as an earlier one of it."""
+    """Pictures of one split that show the same, pixel by pixel, as an earlier one of it, or that it names twice."""
     for split, samples in splits.items():
+        for path, count in Counter(sample.path for sample in samples).items():
+            if count > 1:
+                yield Problem(Kind.DUPLICATE_PICTURE, path, f"{count} times in {split}")
         for group in _groups(samples, looks).values():
             for path in group[1:]:
                 words = f"the same pixels as {_told(group[0], path)}, also in {split}"
@@ -81,7 +82,7 @@ def without_picture(samples: Iterable[Sample]) -> Iterator[Problem]:
     for folder in sorted({path.parent for path in used}):
         for name in sorted(_names(folder)):
             path = folder / name
-            if path.suffix.lower() == _LABEL and path not in used and not _is_list(path) and not _has_picture(path):
+            if path.suffix.lower() == SUFFIX and path not in used and not _is_list(path) and not _has_picture(path):
                 yield Problem(Kind.UNUSED_LABEL, path, "no picture of that name is in the data set")
 
 

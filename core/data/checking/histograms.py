@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core.data.labels import Labels, Outline
+from segkit.core.coco import LARGE, MEDIUM
+from segkit.core.data.labels import Labels
+from segkit.core.data.tracing import signed_area
 from segkit.core.rle import decompress
 
 if TYPE_CHECKING:
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
 
 SIDES = (320, 640, 960, 1280, 1920, 3840)
 """Longer sides of pictures, in pixels, at which the bars of their histogram begin and end."""
-
-AREAS = (32**2, 96**2)
-"""Areas in pixels at which COCO's medium and large objects begin."""
 
 SHARES = (0.001, 0.01, 0.1, 0.5)
 """Shares of a picture's area at which the bars of their histogram begin and end."""
@@ -97,7 +96,7 @@ def facts_of(split: str, samples: Sequence[Sample], names: Mapping[int, str]) ->
         dropped=sum(sample.dropped for sample in samples),
         classes=tuple(ClassCount(i, name, objects[i], pictures[i]) for i, name in names.items()),
         picture_sizes=_bars((max(sample.size) for sample in samples), SIDES, _SIDE_BARS),
-        object_sizes=_bars(_joined(areas), AREAS, _AREA_BARS),
+        object_sizes=_bars(_joined(areas), (MEDIUM, LARGE), _AREA_BARS),
         object_shares=_bars(_joined(shares), SHARES, _SHARE_BARS),
         smallest=sizes[0],
         median=sizes[len(sizes) // 2],
@@ -116,17 +115,11 @@ def areas_of(labels: Labels, size: tuple[int, int]) -> NDArray[np.float64]:
         if isinstance(shape, dict):
             areas[i] = decompress(shape["counts"])[1::2].sum()
         elif shape:
-            areas[i] = pixels * sum(outline_area(part) for part in shape)
+            areas[i] = pixels * sum(abs(signed_area(part)) for part in shape)
         else:
             x1, y1, x2, y2 = labels.boxes[i].tolist()
             areas[i] = pixels * (x2 - x1) * (y2 - y1)
     return areas
-
-
-def outline_area(outline: Outline) -> float:
-    """The area inside an outline (K, 2) in its own units, by the shoelace formula."""
-    x, y = outline.T.astype(np.float64)
-    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
 def _joined(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from segkit.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from segkit.core.data.convert.arguments import Kind
     from segkit.core.data.convert.conversion import convert
-    from segkit.core.data.convert.kinds import Kind
     from segkit.core.data.convert.records import Report
 
 __all__ = ["Kind", "Report", "convert"]
 
-__getattr__ = lazy_names(__name__, {"conversion": ("convert",), "kinds": ("Kind",), "records": ("Report",)})
+__getattr__ = lazy_names(__name__, {"arguments": ("Kind",), "conversion": ("convert",), "records": ("Report",)})

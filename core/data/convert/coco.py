@@ -13,18 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core.data.convert.files import read_json, side, text_at, whole
+from segkit.core.data.convert.drafts import split_called
+from segkit.core.data.convert.files import name_of, read_json, side, text_at, whole
 from segkit.core.data.convert.places import FOLDERS, folder_with, safe_name, seen_size
-from segkit.core.data.convert.records import Item, Material, Picture, Points
+from segkit.core.data.convert.records import Item, Material, Picture
 from segkit.core.data.convert.shapes import box_item, item_of
-from segkit.core.data.convert.trace import trace
 from segkit.core.data.description import SPLITS
 from segkit.core.data.named.coco_classes import CATEGORY_IDS, NAMES
+from segkit.core.data.tracing import Points, trace
 from segkit.core.errors import SourceError
+from segkit.core.images.reading import MAX_PIXELS
 from segkit.core.rle import decompress
-
-MAX_PIXELS = 1 << 30
-"""Of a picture whose run lengths are written out."""
 
 _COCO = dict(zip(CATEGORY_IDS, NAMES, strict=True))
 
@@ -65,7 +64,7 @@ def _document(path: Path) -> dict[str, list[Any]]:
 
 def _categories(path: Path, document: Mapping[str, list[Any]]) -> dict[int, str]:
     found = {
-        number: text_at(entry, "name") or f"category {number}"
+        number: name_of(text_at(entry, "name")) or f"category {number}"
         for entry in document["categories"]
         if isinstance(entry, dict) and (number := whole(entry.get("id"))) is not None
     }
@@ -82,8 +81,8 @@ def _numbered(categories: Mapping[int, str]) -> tuple[dict[int, int], tuple[str,
 
 
 def _split_name(path: Path, taken: Mapping[str, object]) -> str:
-    """Of a file: the split that its name holds, else train; a name of its own if that is taken."""
-    name = next((split for split in SPLITS if split in path.stem.lower()), SPLITS[0])
+    """Of a file: the split that its name holds, else that of its folder, else train; its own name if that is taken."""
+    name = next((split for split in SPLITS if split in path.stem.lower()), split_called(path.parent.name) or SPLITS[0])
     return name if name not in taken else path.stem
 
 
@@ -122,7 +121,7 @@ class _Split:
     def _picture(self, entry: Mapping[str, Any]) -> Picture | str:
         name, number = safe_name(text_at(entry, "file_name")), whole(entry.get("id"))
         height, width = side(entry.get("height")), side(entry.get("width"))
-        if name is None or number is None or height is None or width is None:
+        if name is None or number is None or height is None or width is None or height * width > MAX_PIXELS:
             return "pictures without a usable file_name, id, height and width"
         path = self.folder / name if self.folder and (self.folder / name).is_file() else None
         if path and (size := seen_size(path)) != (height, width):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 
+from segkit.core.data.convert.arguments import AUTO, TARGETS, Kind
 from segkit.core.data.convert.coco import read_coco
 from segkit.core.data.convert.cvat import read_cvat
-from segkit.core.data.convert.kinds import Kind, kind_of
+from segkit.core.data.convert.kinds import kind_of
 from segkit.core.data.convert.labelme import read_labelme
 from segkit.core.data.convert.masks import read_masks
 from segkit.core.data.convert.places import given_folder
@@ -22,10 +20,9 @@ from segkit.core.data.convert.write_yolo import Written, write_yolo
 from segkit.core.data.convert.yolo import read_yolo
 from segkit.core.data.description import SUFFIXES
 from segkit.core.errors import OptionError, OutputError, SourceError, did_you_mean
-from segkit.core.files import made_folder, output_error
+from segkit.core.files import atomic_write, expanded, new_folder
 
-AUTO = "auto"
-TARGETS = ("yolo", "coco")
+_ADVICE = "choose another name, or give exist_ok to write into it"
 
 
 def convert(
@@ -46,7 +43,8 @@ def convert(
     Args:
         source: COCO's JSON or a folder with some, a folder of mask pictures, LabelMe's JSON files, CVAT's XML file for
             images, Pascal VOC's folder, or a data.yaml or its folder.
-        target: the folder to make. For COCO it gets annotations/instances_<split>.json; or a .json file, for one split.
+        target: the folder to make. For COCO it gets annotations/instances_<split>.json and images/<split>; or a .json
+            file, for one split, which gets no pictures.
         to: "yolo" or "coco"; by itself coco for a data.yaml, and yolo for everything else.
         kind: "coco", "masks" (pixels are classes), "instances" (pixels are objects), "labelme", "cvat", "voc", "yolo";
             or "auto", by content. Nothing in them tells classes from objects: masks are taken for classes.
@@ -66,18 +64,20 @@ def convert(
         OptionError: an option is unknown, or does not go with that kind.
         OutputError: the target exists, or cannot be written; nothing is left half-written then.
     """
-    source, target = Path(source).expanduser(), Path(target).expanduser()
+    source, target = expanded(source), expanded(target)
     _check(kind, to, names, least)
     found = kind_of(source, to) if kind == AUTO else Kind(kind)
     if not source.exists():
         raise SourceError(source, "there is no such file or folder")
     if label is not None and found != Kind.INSTANCES:
         raise OptionError.invalid("class", label, f"only objects of instance masks are given one, not of {found}")
+    if least != 1 and found not in (Kind.MASKS, Kind.INSTANCES):
+        raise OptionError.invalid("least", least, f"only regions of masks are left out by their size, not of {found}")
     to = to or ("coco" if found == Kind.YOLO else "yolo")
     if to == found:
         raise OptionError.invalid("to", to, "the source is that already")
     material = _read(source, found, given_folder(images), names, label, least)
-    written = _write(material, target, to, copy=copy, exist_ok=exist_ok)
+    written = _write(material, source, target, to, copy=copy, exist_ok=exist_ok)
     objects = {material.names[index]: count for index, count in sorted(written.objects.items())}
     skipped = dict(sorted(material.skipped.items()))
     pictures = dict(written.pictures)
@@ -122,6 +122,8 @@ def _coco_files(source: Path) -> list[Path]:
         files = sorted(folder.glob("instances*.json")) or sorted(folder.glob("*.json"))
         if files:
             return files
+    if files := sorted(source.glob("*/*.json")):  # train/_annotations.coco.json
+        return files
     raise SourceError(source, "there is no JSON file in it")
 
 
@@ -136,56 +138,34 @@ def _only(source: Path, *patterns: str) -> Path:
     return found[0]
 
 
-def _write(material: Material, target: Path, to: str, *, copy: bool, exist_ok: bool) -> Written:
-    with _whole(target, exist_ok) as folder:
+def _write(material: Material, source: Path, target: Path, to: str, *, copy: bool, exist_ok: bool) -> Written:
+    if target.suffix.lower() == ".json":
+        return _write_file(material, source, target, to, copy=copy, exist_ok=exist_ok)
+    with new_folder(target, exist_ok=exist_ok, advice=_ADVICE) as folder:
         if to == "yolo":
-            if target.suffix.lower() == ".json":
-                raise OutputError(target, "a folder is made, and this is the name of a JSON file; give to=coco for one")
-            return write_yolo(material, folder, copy=copy)
-        if target.suffix.lower() == ".json":
-            if len(material.splits) > 1:
-                raise OutputError(target, f"there are {len(material.splits)} splits; give a folder for a file of each")
-            return write_coco(material, dict.fromkeys(material.splits, folder))
-        (folder / "annotations").mkdir(parents=True)
-        return write_coco(material, {s: folder / "annotations" / f"instances_{s}.json" for s in material.splits})
+            return _filled(write_yolo(material, folder, copy=copy), material, source)
+        (folder / "annotations").mkdir()
+        files = {s: folder / "annotations" / f"instances_{s}.json" for s in material.splits}
+        folders = {split: folder / "images" / split for split in material.splits}
+        return _filled(write_coco(material, files, folders, copy=copy), material, source)
 
 
-@contextmanager
-def _whole(target: Path, exist_ok: bool) -> Iterator[Path]:
-    """A temporary folder, or file for a target with a suffix, beside the target: it becomes that when all goes well.
-
-    Raises:
-        OutputError: the target is there and not empty, or cannot be written.
-    """
-    place = Path(os.path.abspath(target))  # noqa: PTH100 - "." has no name, and links stay links
-    taken = os.path.lexists(place) and (not place.is_dir() or any(place.iterdir()))
-    if taken and not exist_ok:
-        raise OutputError(target, "it exists and is not empty; choose another name, or give exist_ok to write into it")
-    partial = place.with_name(f".{place.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.partial")
-    try:
-        with made_folder(place.parent):
-            try:
-                if place.suffix.lower() != ".json":
-                    partial.mkdir()
-                yield partial
-                _settle(partial, place)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-                with suppress(OSError):
-                    partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise output_error(target, error) from error
+def _filled(written: Written, material: Material, source: Path) -> Written:
+    """The same, unless nothing was written: which is an error as long as the target can be taken back."""
+    if not written.pictures:
+        left_out = f" ({', '.join(f'{count} {reason}' for reason, count in material.skipped.items())})"
+        raise SourceError(source, f"it has no picture that can be converted{left_out if material.skipped else ''}")
+    return written
 
 
-def _settle(made: Path, place: Path) -> None:
-    """Put what was made in its place: at once where nothing is, else what is in it one by one.
-
-    A link takes the place of no file: that may be the very picture that it leads to.
-    """
-    if made.is_symlink() and place.exists() and not place.is_symlink():
-        return
-    if made.is_dir() and not made.is_symlink() and place.is_dir():
-        for inside in list(made.iterdir()):
-            _settle(inside, place / inside.name)
-    else:
-        made.replace(place)
+def _write_file(material: Material, source: Path, target: Path, to: str, *, copy: bool, exist_ok: bool) -> Written:
+    if copy:
+        raise OptionError.invalid("copy", copy, "a JSON file has no room for pictures; give a folder")
+    if to == "yolo":
+        raise OutputError(target, "a folder is made, and this is the name of a JSON file; give to=coco for one")
+    if len(material.splits) > 1:
+        raise OutputError(target, f"there are {len(material.splits)} splits; give a folder for a file of each")
+    if os.path.lexists(target) and not exist_ok:
+        raise OutputError(target, f"it exists; {_ADVICE}")
+    with atomic_write(target) as partial:
+        return _filled(write_coco(material, dict.fromkeys(material.splits, partial)), material, source)

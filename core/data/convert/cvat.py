@@ -12,13 +12,16 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from segkit.core.data.convert.drafts import Draft, Drawn, material_of
-from segkit.core.data.convert.files import read_xml, side
+from segkit.core.data.convert.drafts import Draft, Drawn, material_of, split_called
+from segkit.core.data.convert.files import name_of, number, read_xml, side
 from segkit.core.data.convert.places import FOLDERS, safe_name
-from segkit.core.data.convert.records import Material, Points
-from segkit.core.data.convert.trace import trace
+from segkit.core.data.convert.records import Material
+from segkit.core.data.convert.shapes import ellipse, rotated
 from segkit.core.data.description import SPLITS
+from segkit.core.data.tracing import Points, trace
 from segkit.core.errors import SourceError
+
+_SHAPELESS = ("skeleton", "points", "polyline", "tag", "cuboid")
 
 _META = {"tag"}
 """Children of a picture that are no objects."""
@@ -42,8 +45,15 @@ def read_cvat(source: Path, images: Path | None, names: Sequence[str] | None) ->
         else:
             draft.objects = list(_objects(element, skipped))
             drafts.append(draft)
-    labels = [name.text for name in root.findall("meta//label/name") if name.text]
-    return material_of(source, drafts, names or list(dict.fromkeys(labels)) or None, skipped)
+    if not drafts and root.find("track") is not None:
+        raise SourceError(source, "it is of a video; export the task as 'CVAT for images 1.1'")
+    labels = [name_of(label.findtext("name")) for label in root.findall("meta//label") if _is_class(label)]
+    return material_of(source, drafts, names or list(dict.fromkeys(filter(None, labels))) or None, skipped)
+
+
+def _is_class(label: Element) -> bool:
+    """Whether objects with an outline or a box can have a label: those of a skeleton's points cannot."""
+    return label.find("parent") is None and label.findtext("type") not in _SHAPELESS
 
 
 def is_cvat(root: Element) -> bool:
@@ -53,25 +63,24 @@ def is_cvat(root: Element) -> bool:
 
 def _draft(element: Element, source: Path, images: Path | None) -> Draft | None:
     name = safe_name(element.get("name", ""))
-    height, width = (side(_number(element.get(key))) for key in ("height", "width"))
+    height, width = (side(number(element.get(key))) for key in ("height", "width"))
     if name is None or height is None or width is None:
         return None
     folders = [images] if images else [source.parent / each for each in FOLDERS]
     path = next((folder / name for folder in folders if (folder / name).is_file()), None)
-    subset = (element.get("subset") or "").lower()
-    return Draft(name, (height, width), path, subset if subset in SPLITS else SPLITS[0])
+    return Draft(name, (height, width), path, split_called(element.get("subset") or "") or SPLITS[0])
 
 
 def _objects(picture: Element, skipped: Counter[str]) -> Iterator[Drawn]:
     groups: dict[tuple[str, str], list[Points]] = {}
-    for number, shape in enumerate(picture):
+    for place, shape in enumerate(picture):
         if shape.tag in _META:
             continue
-        label, group = shape.get("label", ""), shape.get("group_id", "0")
+        label, group = name_of(shape.get("label")), shape.get("group_id", "0")
         if not label:
             skipped["shapes without a label"] += 1
-        elif shape.tag == "box" and not _number(shape.get("rotation", "0")):
-            box = [_number(shape.get(key)) for key in ("xtl", "ytl", "xbr", "ybr")]
+        elif shape.tag == "box" and not number(shape.get("rotation", "0")):
+            box = [number(shape.get(key)) for key in ("xtl", "ytl", "xbr", "ybr")]
             if np.isfinite(box).all():
                 yield Drawn(label, (), box)
             else:
@@ -81,7 +90,7 @@ def _objects(picture: Element, skipped: Counter[str]) -> Iterator[Drawn]:
             if isinstance(parts, str):
                 skipped[parts] += 1
             else:
-                key = group if group not in ("", "0") else f"alone {number}"
+                key = group if group not in ("", "0") else f"alone {place}"
                 groups.setdefault((label, key), []).extend(parts)
     yield from (Drawn(label, parts) for (label, _), parts in groups.items())
 
@@ -90,17 +99,29 @@ def _parts(shape: Element) -> Sequence[Points] | str:
     """The outlines of a shape, or what to call it where it has none."""
     if shape.tag == "polygon":
         pairs = [pair.split(",") for pair in shape.get("points", "").split(";")]
-        points = np.array([[_number(x) for x in pair] for pair in pairs if len(pair) == 2]).reshape(-1, 2)
+        points = np.array([[number(x) for x in pair] for pair in pairs if len(pair) == 2]).reshape(-1, 2)
         return (points,) if len(points) == len(pairs) and np.isfinite(points).all() else "shapes with damaged points"
     if shape.tag == "mask":
         return _mask(shape)
-    return f"shapes of the type {shape.tag if shape.tag != 'box' else 'rotated box'}"[:60]
+    if shape.tag == "box":
+        x1, y1, x2, y2 = (number(shape.get(key)) for key in ("xtl", "ytl", "xbr", "ybr"))
+        return _turned(np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]]), ((x1 + x2) / 2, (y1 + y2) / 2), shape)
+    if shape.tag == "ellipse":
+        x, y, across, down = (number(shape.get(key)) for key in ("cx", "cy", "rx", "ry"))
+        return _turned(ellipse((x, y), (across, down)), (x, y), shape)
+    return f"shapes of the type {shape.tag}"[:60]
+
+
+def _turned(points: Points, centre: tuple[float, float], shape: Element) -> Sequence[Points] | str:
+    """The outline as the shape is turned about its centre: in degrees, clockwise."""
+    points = rotated(points, centre, number(shape.get("rotation", "0")))
+    return (points,) if np.isfinite(points).all() else "shapes with damaged points"
 
 
 def _mask(shape: Element) -> Sequence[Points] | str:
     """Run lengths along the rows of a box, off ones first."""
-    left, top, width, height = (_number(shape.get(key)) for key in ("left", "top", "width", "height"))
-    lengths = np.array([_number(word) for word in shape.get("rle", "").split(",")])
+    left, top, width, height = (number(shape.get(key)) for key in ("left", "top", "width", "height"))
+    lengths = np.array([number(word) for word in shape.get("rle", "").split(",")])
     size = side(height), side(width)
     if size[0] is None or size[1] is None or not np.isfinite([left, top, *lengths]).all():
         return "masks with damaged run lengths"
@@ -110,12 +131,3 @@ def _mask(shape: Element) -> Sequence[Points] | str:
     if len(runs) != size[0] * size[1]:
         return "masks with damaged run lengths"
     return trace(runs.reshape(size[0], size[1]), int(top), int(left))
-
-
-def _number(text: str | None) -> float:
-    """A number of at most nine digits before its point; nan for anything else."""
-    try:
-        value = float(text) if text else np.nan
-    except ValueError:
-        return np.nan
-    return value if abs(value) < 1e9 else np.nan

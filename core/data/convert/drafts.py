@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segkit.core.data.convert.places import seen_size
-from segkit.core.data.convert.records import Item, Material, Picture, Points
+from segkit.core.data.convert.records import Item, Material, Picture
 from segkit.core.data.convert.shapes import box_item, item_of
 from segkit.core.data.description import SPLITS
+from segkit.core.data.tracing import Points
 from segkit.core.errors import SourceError
+from segkit.core.images.reading import MAX_PIXELS
 
 _SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 """Names of folders that mean one of the splits."""
@@ -42,8 +44,14 @@ class Draft:
 def split_of(name: str) -> tuple[str, str]:
     """The split that the first folder of a relative path names, train if none, and the path without that folder."""
     first, slash, rest = name.partition("/")
-    split = _SPLITS.get(first.lower(), first.lower())
-    return (split, rest) if slash and split in SPLITS else (SPLITS[0], name)
+    split = split_called(first)
+    return (split, rest) if slash and split else (SPLITS[0], name)
+
+
+def split_called(name: str) -> str | None:
+    """The split that tools call so: "validation" is val."""
+    split = _SPLITS.get(name.lower(), name.lower())
+    return split if split in SPLITS else None
 
 
 def material_of(source: Path, drafts: Sequence[Draft], names: Sequence[str] | None, skipped: Counter[str]) -> Material:
@@ -78,7 +86,7 @@ class _Split:
     def __iter__(self) -> Iterator[Picture]:
         for draft in self.drafts:
             shown = seen_size(draft.path) if draft.path else draft.size
-            if shown is None:
+            if shown is None or shown[0] * shown[1] > MAX_PIXELS:
                 self.skipped["pictures that cannot be read or have no known size"] += 1
             elif draft.size not in (None, shown):
                 self.skipped["pictures of another size than their labels say"] += 1

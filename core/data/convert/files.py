@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -98,11 +99,25 @@ def whole(value: object) -> int | None:
 
 def side(value: object) -> int | None:
     """A picture's side in pixels: 1 to 1,000,000."""
-    number = whole(value)
-    return number if number is not None and 0 < number <= 1_000_000 else None
+    found = whole(value)
+    return found if found is not None and 0 < found <= 1_000_000 else None
+
+
+def number(text: str | None) -> float:
+    """A number of at most nine digits before its point, as XML has it; nan for anything else."""
+    try:
+        value = float(text) if text else math.nan
+    except ValueError:
+        return math.nan
+    return value if abs(value) < 1e9 else math.nan
 
 
 def text_at(values: Mapping[str, Any], key: str) -> str:
     """A text of a mapping; empty where it is missing or no text."""
     found = values.get(key)
     return found if isinstance(found, str) else ""
+
+
+def name_of(text: str | None) -> str:
+    """The name of a class: on one line, single spaces between its words, of characters that can be written."""
+    return " ".join((text or "").encode("utf-8", "replace").decode("utf-8").split())

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 
+from segkit.core.data.convert.arguments import Kind
 from segkit.core.data.convert.coco import is_coco
 from segkit.core.data.convert.cvat import is_cvat
 from segkit.core.data.convert.files import read_json, read_xml
 from segkit.core.data.convert.labelme import is_labelme
-from segkit.core.data.convert.masks import MASKS
+from segkit.core.data.convert.masks import LOSSLESS, MASKS
 from segkit.core.data.convert.places import by_stem
 from segkit.core.data.convert.voc import BOXES, is_voc
 from segkit.core.data.description import SUFFIXES, is_description
 from segkit.core.errors import SourceError
-
-
-class Kind(StrEnum):
-    """What a source is, in the words of `kind=`."""
-
-    COCO = "coco"
-    MASKS = "masks"
-    INSTANCES = "instances"
-    LABELME = "labelme"
-    CVAT = "cvat"
-    VOC = "voc"
-    YOLO = "yolo"
-
 
 KNOWN = (
     "a COCO JSON file or a folder with some, a folder of mask pictures, LabelMe's JSON files, CVAT's XML file for "
@@ -44,6 +31,8 @@ def kind_of(source: Path, to: str | None = None) -> Kind:
         raise SourceError(source, "there is no such file or folder")
     found = _kind_of_folder(source, to) if source.is_dir() else _kind_of_file(source)
     if found is None:
+        for path in sorted(path for suffix in ("json", "xml") for path in source.rglob(f"*.{suffix}"))[:3]:
+            _kind_of_file(path)  # raises if that is why
         raise SourceError(source, f"it is nothing that can be converted: {KNOWN}")
     return found
 
@@ -81,7 +70,8 @@ def _annotated(folder: Path) -> Kind | None:
             for path in sorted(place.glob(pattern))[:3]:
                 if kind := _quietly(path):
                     return kind
-    return next((kind for path in sorted(folder.rglob("*.json"))[:3] if (kind := _quietly(path))), None)
+    deeper = (path for suffix in ("json", "xml") for path in sorted(folder.rglob(f"*.{suffix}"))[:3])
+    return next((kind for path in deeper if (kind := _quietly(path))), None)
 
 
 def _quietly(path: Path) -> Kind | None:
@@ -94,9 +84,9 @@ def _quietly(path: Path) -> Kind | None:
 def _masked(folder: Path) -> Kind | None:
     """Mask pictures; one folder of them a picture where they are nested and pictures of those names are beside them."""
     root = next((folder / each for each in MASKS if (folder / each).is_dir()), folder)
-    masks = by_stem(root, (".png", ".tif", ".tiff", ".bmp"))
+    masks = by_stem(root, LOSSLESS)
     if not masks:
-        return None
+        return Kind.MASKS if root != folder and by_stem(root, (".jpg", ".jpeg")) else None
     beside = folder if root != folder else folder.parent
     pictures = by_stem(beside / "images") if (beside / "images").is_dir() else {}
     nested = [stem.rpartition("/")[0] for stem in masks]

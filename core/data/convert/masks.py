@@ -5,7 +5,8 @@
     masks/car/0001.png             kind instances: … of the class that its folder names
     masks/0001/car_1.png           kind instances: one object a file, of the class that its name begins with
 
-0 is background. Of classes, 255 is ignored, as Pascal VOC has it.
+0 is background. Of classes, 255 is ignored, as Pascal VOC has it; unless nothing else is on in any mask: black and
+white ones have a single class.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 
 from segkit.core.data.convert.drafts import split_of
 from segkit.core.data.convert.places import FOLDERS, by_stem, folder_with_pictures, seen_size
-from segkit.core.data.convert.pngs import IGNORED, read_indices, regions, values_in
+from segkit.core.data.convert.pngs import IGNORED, ON, read_indices, regions, values_in
 from segkit.core.data.convert.records import Item, Material, Picture
 from segkit.core.data.convert.shapes import box_around
 from segkit.core.errors import OptionError, SourceError
@@ -31,6 +32,8 @@ MASKS = ("masks", "mask", "annotations", "labels", "instances")
 
 ONE_CLASS = "object"
 """What objects are called where nothing says it."""
+
+LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
 
 _ENDING = re.compile(r"(?i)[_-](masks?|labels?|seg|gt|instances?|labelids|instanceids)$")
 """What tools add to a picture's name for its mask."""
@@ -77,8 +80,7 @@ def read_masks(
         OptionError: nothing says what class the objects have.
     """
     masks = next((source / each for each in MASKS if (source / each).is_dir()), source)
-    roots = (source,) if masks != source else (source.parent,)
-    folder = images or folder_with_pictures(root / each for root in roots for each in FOLDERS[:-1])
+    folder = images or _pictures_of(source, masks)
     skipped: Counter[str] = Counter()
     places = _places(masks, folder, instances, skipped)
     if not places:
@@ -89,8 +91,11 @@ def read_masks(
         names = names or sorted(set(labels.values()))
         classes = {name: index for index, name in enumerate(names)}
     else:
-        values = _values(places) if names is None else range(1, len(names) + 1)
-        names = names or [str(value) for value in values]
+        values = _values(places) if names is None or len(names) == 1 else range(1, len(names) + 1)
+        if names is None:
+            names = [str(value) for value in values]
+        elif values != [ON]:
+            values = range(1, len(names) + 1)
         classes = {str(value): index for index, value in enumerate(values)}
     if not names:
         raise SourceError(source, "not one pixel of its masks is on")
@@ -101,13 +106,35 @@ def read_masks(
     return Material(tuple(names), made, {name: len(found) for name, found in splits.items()}, skipped)
 
 
+def _pictures_of(source: Path, masks: Path) -> Path | None:
+    """The folder of the pictures, if it is found: that of the masks too, where these are named as a_mask.png is."""
+    root = source if masks != source else source.parent
+    if (folder := folder_with_pictures(root / each for each in FOLDERS[:-1])) or masks != source:
+        return folder
+    stems = by_stem(source)
+    return source if any(shorter != stem and shorter in stems for stem in stems for shorter in (_bare(stem),)) else None
+
+
+def _bare(stem: str) -> str:
+    """The stem of the picture that a mask's stem is customarily made of."""
+    return _ENDING.sub("", stem)
+
+
+def _files(masks: Path, folder: Path | None) -> Mapping[str, Path]:
+    """The masks by their stems: JPEG files only where a folder of masks has no others, and no pictures are in it."""
+    found = by_stem(masks, LOSSLESS)
+    return found if found or folder in (None, masks) else by_stem(masks, (".jpg", ".jpeg"))
+
+
 def _places(masks: Path, folder: Path | None, instances: bool, skipped: Counter[str]) -> list[_Place]:
     """The pictures that have masks. Those of one without the other are counted."""
     pictures = by_stem(folder) if folder else None
+    if pictures is not None and folder == masks:  # one folder for both
+        pictures = {stem: path for stem, path in pictures.items() if _bare(stem) == stem or _bare(stem) not in pictures}
     found: dict[tuple[str, bool], list[tuple[Path, str]]] = {}
-    for stem, path in by_stem(masks, (".png", ".tif", ".tiff", ".bmp")).items():
+    for stem, path in _files(masks, folder).items():
         if pictures is not None and path == pictures.get(stem):
-            continue  # one folder for both
+            continue
         parent, _, last = stem.rpartition("/")
         if (key := _known(stem, pictures)) is not None and not (instances and pictures is None and _nested(parent)):
             found.setdefault((key, False), []).append((path, ""))
@@ -131,7 +158,7 @@ def _known(stem: str, pictures: Mapping[str, Path] | None) -> str | None:
     """The picture's stem that a mask's stem means."""
     if pictures is None:
         return stem
-    return next((each for each in (stem, _ENDING.sub("", stem)) if each in pictures), None)
+    return next((each for each in (stem, _bare(stem)) if each in pictures), None)
 
 
 def _place(key: str, pictures: Mapping[str, Path] | None, files: Sequence[tuple[Path, str]], single: bool) -> _Place:
@@ -157,15 +184,15 @@ def _labels(places: Sequence[_Place], label: str | None, instances: bool) -> dic
     return found
 
 
-def _values(places: Sequence[_Place]) -> list[int]:
-    """The values that pixels have anywhere, but background and ignored."""
+def _values(places: Sequence[_Place]) -> Sequence[int]:
+    """The values that pixels have anywhere, but background and ignored; those that are on in black and white masks."""
     found: set[int] = set()
     with progress("looking for classes", len(places), unit="masks") as advance:
         for place in places:
             for file, _ in place.files:
                 found.update(values_in(read_indices(file)))
             advance(1)
-    return sorted(found - {IGNORED})
+    return sorted(found - {IGNORED}) or sorted(found)
 
 
 @dataclass(frozen=True)
@@ -190,7 +217,7 @@ class _Split:
         values = read_indices(file, size, place.path)
         if place.single:
             values = (values * 2 > values.max()).astype(np.int64)  # soft edges are halved
-        elif not self.labels:
+        elif not self.labels and str(IGNORED) not in self.classes:
             values[values == IGNORED] = 0
         for value, parts in regions(values, connected=not self.labels, least=self.least):
             category = self.classes.get(self.labels.get(file, "") or str(value))

@@ -8,18 +8,27 @@ from pathlib import Path, PurePosixPath
 
 from segkit.core.data.reading.header import size_of
 from segkit.core.errors import SourceError
+from segkit.core.files import expanded
 from segkit.core.images.files import PICTURE_SUFFIXES
 
 FOLDERS = ("images", "JPEGImages", "imgs", "img", ".")
 """Where pictures lie beside or above their labels, by common custom."""
 
 
+LONGEST = 250
+"""Bytes of a file's name that every file system takes, with a longer suffix too."""
+
+
 def safe_name(name: str) -> str | None:
-    """A file's name as labels give it, with forward slashes; None if it would lead out of its folder."""
+    """A file's name as labels give it, with forward slashes; None if it leads out of its folder or cannot be."""
     path = PurePosixPath(name.replace("\\", "/"))
     if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name:
         return None
-    return path.as_posix()
+    try:
+        longest = max(len(os.fsencode(part)) for part in path.parts)
+    except UnicodeEncodeError:
+        return None
+    return path.as_posix() if longest <= LONGEST else None
 
 
 def folder_with(names: Iterable[str], candidates: Iterable[Path]) -> Path | None:
@@ -39,7 +48,7 @@ def given_folder(images: str | Path | None) -> Path | None:
     """
     if images is None:
         return None
-    folder = Path(images).expanduser()
+    folder = expanded(images)
     if not folder.is_dir():
         raise SourceError(images, "there is no such folder of pictures")
     return folder

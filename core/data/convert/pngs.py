@@ -10,19 +10,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core.data.convert.records import Points
-from segkit.core.data.convert.trace import trace
+from segkit.core.data.tracing import Points, trace
 from segkit.core.errors import SourceError
 from segkit.core.images.reading import MAX_PIXELS
 
 IGNORED = 255
 """Value of pixels that belong to nothing, by Pascal VOC's custom."""
 
-_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
+ON = 255
+"""Value of all that is on, where masks have no other: black and white pictures."""
+
+HALF = 127
+
+_INEXACT = ("JPEG", "MPO")
+
+_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "F")
 
 
 def read_indices(mask: Path, size: tuple[int, int] | None = None, picture: Path | None = None) -> NDArray[np.int64]:
     """The values (height, width) of a grey or palette picture; of a palette the indices, not the colours.
+
+    What is transparent is 0. The values of a JPEG file are not exact: there, what is lighter than half is 255.
 
     Args:
         mask: the file.
@@ -30,7 +38,7 @@ def read_indices(mask: Path, size: tuple[int, int] | None = None, picture: Path 
         picture: whose size that is, for the error.
 
     Raises:
-        SourceError: it cannot be read, has colours, or is of another size.
+        SourceError: it cannot be read, has colours, parts of numbers, or is of another size.
     """
     from PIL import Image
 
@@ -40,15 +48,21 @@ def read_indices(mask: Path, size: tuple[int, int] | None = None, picture: Path 
             with Image.open(mask) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise SourceError(mask, "it has too many pixels")
-                mode, values = image.mode, np.asarray(image)
+                kind, mode, values = image.format, image.mode, np.asarray(image)
     except SourceError:
         raise
     except Exception as error:  # hostile bytes make decoders raise anything
         raise SourceError(mask, f"it is no picture, or damaged ({type(error).__name__})") from None
-    if values.ndim == 3 and (values[..., 1:3] == values[..., :1]).all():
+    if mode in ("LA", "RGBA"):
+        values = values[..., :-1] * (values[..., -1:] > 0)
+    if values.ndim == 3 and (values == values[..., :1]).all():
         values = values[..., 0]  # grey, saved as colour
-    elif mode not in _MODES:
+    elif values.ndim == 3 or mode not in _MODES:
         raise SourceError(mask, "it has colours, but a mask is a grey or palette picture of class or object numbers")
+    if values.dtype.kind == "f" and not ((np.abs(values) < 1 << 31) & (values == values.round())).all():
+        raise SourceError(mask, "its pixels are no whole numbers, as those of classes or objects are")
+    if kind in _INEXACT:
+        values = np.where(values > HALF, np.uint8(ON), np.uint8(0))
     if size is not None and values.shape != size:
         whose = f"the picture '{picture.name}'" if picture else "its picture"
         raise SourceError(mask, f"it is {_words(values.shape)} pixels, but {whose} is {_words(size)}")

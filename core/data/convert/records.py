@@ -7,11 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-Points = NDArray[np.float64]
-"""(K, 2) x, y of the corners of a closed outline in pixels of the picture: pixel 0 covers 0 to 1."""
+from segkit.core.data.tracing import Points
 
 
 @dataclass(frozen=True, eq=False)

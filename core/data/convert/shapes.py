@@ -7,16 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core.data.convert.records import Item, Points
-from segkit.core.data.convert.trace import signed_area, trace, turned
+from segkit.core.data.convert.records import Item
+from segkit.core.data.tracing import Points, signed_area, trace, turned
 from segkit.core.polygons import join, nearest_first
 
 LEAST = 1e-3
 """Square pixels: an outline around less has no area to speak of."""
 
 
+CORNERS = 72
+"""Of an ellipse: its area is 0.13 % too small."""
+
 FINER = 4
 """Pixels are cut in so many a side to find the union of outlines."""
+
+MOST = 1 << 26
+"""Cut pixels of one object: larger ones are left whole."""
+
+STRIP = 1 << 22
+"""Pixels that are filled at a time."""
 
 
 def item_of(category: int, parts: Sequence[Points], size: tuple[int, int]) -> Item | str:
@@ -39,9 +48,11 @@ def item_of(category: int, parts: Sequence[Points], size: tuple[int, int]) -> It
 
 
 def _union(parts: Sequence[Points], size: tuple[int, int]) -> list[Points]:
-    """Parts that do not overlap and cover the same, to a quarter of a pixel."""
-    fine = [part * FINER for part in parts]
-    return [part / FINER for part in trace(*pixels(fine, (size[0] * FINER, size[1] * FINER)))]
+    """Parts that do not overlap and cover the same, to a quarter of a pixel; to a pixel for very large ones."""
+    width, height = np.ptp(np.concatenate(parts), axis=0).tolist()
+    finer = FINER if width * height * FINER**2 <= MOST else 1
+    fine = [part * finer for part in parts]
+    return [part / finer for part in trace(*pixels(fine, (size[0] * finer, size[1] * finer)))]
 
 
 def box_item(category: int, box: Sequence[float] | Points, size: tuple[int, int]) -> Item | str:
@@ -51,6 +62,19 @@ def box_item(category: int, box: Sequence[float] | Points, size: tuple[int, int]
     if (cut[2:] <= cut[:2]).any():
         return "boxes without an area in their picture"
     return Item(category, (), cut)
+
+
+def ellipse(centre: Sequence[float], radii: Sequence[float]) -> Points:
+    """The outline of an ellipse with its axes along the picture's sides."""
+    angle = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
+    return np.asarray(np.array(centre) + np.array(radii) * np.stack([np.cos(angle), np.sin(angle)], axis=1))
+
+
+def rotated(points: Points, centre: Sequence[float], degrees: float) -> Points:
+    """An outline turned about a centre, clockwise as it is seen."""
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return np.asarray((points - centre) @ turn + centre)
 
 
 def box_around(parts: Sequence[Points]) -> Points:
@@ -141,6 +165,11 @@ def _filled(points: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
     column = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
     (x, y), (dx, dy) = points[edge].T, (ends - points)[edge].T
     row = np.ceil(y + (column + 0.5 - x) * dy / dx - 0.5).astype(np.int64).clip(0, height)
-    flips = np.bincount(row * width + column, minlength=(height + 1) * width).reshape(height + 1, width)
-    inside: NDArray[np.bool_] = np.cumsum(flips[:height], axis=0) % 2 == 1
+    inside = np.empty(shape, np.bool_)
+    strip = max(STRIP // (height + 1), 1)
+    for left in range(0, width, strip):
+        here = (column >= left) & (column < left + strip)
+        across = min(strip, width - left)
+        flips = np.bincount(row[here] * across + column[here] - left, minlength=(height + 1) * across)
+        inside[:, left : left + across] = np.cumsum(flips.reshape(height + 1, across)[:height], axis=0) % 2
     return inside

@@ -15,15 +15,18 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from segkit.core.data.convert.drafts import Draft, Drawn, material_of
-from segkit.core.data.convert.files import read_xml, side
+from segkit.core.data.convert.drafts import Draft, Drawn, material_of, split_of
+from segkit.core.data.convert.files import name_of, number, read_xml, side
 from segkit.core.data.convert.places import FOLDERS, safe_name
 from segkit.core.data.convert.pngs import IGNORED, read_indices, regions
 from segkit.core.data.convert.records import Material
 from segkit.core.data.description import SPLITS
 from segkit.core.errors import SourceError
+from segkit.core.images.files import PICTURE_SUFFIXES
 
-BOXES, OBJECTS, SETS = "Annotations", "SegmentationObject", "ImageSets/Segmentation"
+BOXES, OBJECTS = "Annotations", "SegmentationObject"
+SETS = ("ImageSets/Main", "ImageSets/Segmentation")
+"""Folders of the lists of splits: those of the later count."""
 
 
 def read_voc(source: Path, images: Path | None, names: Sequence[str] | None) -> Material:
@@ -37,7 +40,7 @@ def read_voc(source: Path, images: Path | None, names: Sequence[str] | None) -> 
     skipped: Counter[str] = Counter()
     splits = _splits(source)
     drafts = []
-    for file in sorted(folder.glob("*.xml")):
+    for file in sorted(folder.glob("*.xml")) or sorted(folder.rglob("*.xml")):
         try:
             root = read_xml(file)
         except SourceError:
@@ -49,7 +52,7 @@ def read_voc(source: Path, images: Path | None, names: Sequence[str] | None) -> 
         elif masks and not (masks / f"{file.stem}.png").is_file():
             skipped["pictures without a mask"] += 1
         else:
-            named = [element.findtext("name") or "" for element in root.findall("object")]
+            named = [name_of(element.findtext("name")) for element in root.findall("object")]
             mask = masks / f"{file.stem}.png" if masks else None
             draft.objects = list(_outlined(mask, draft, named, skipped) if mask else _boxes(root, skipped))
             drafts.append(draft)
@@ -66,27 +69,33 @@ def is_voc(root: Element) -> bool:
 def _splits(source: Path) -> dict[str, str]:
     """The split of each picture's stem, as the lists of the set say."""
     found: dict[str, str] = {}
+    folders = [source / each for each in SETS if (source / each).is_dir()][-1:]
     for split in SPLITS:
-        file = source / SETS / f"{split}.txt"
-        if file.is_file():
-            found.update(dict.fromkeys(file.read_text(encoding="utf-8", errors="replace").split(), split))
+        for file in (folder / f"{split}.txt" for folder in folders):
+            if file.is_file():
+                found.update(dict.fromkeys(file.read_text(encoding="utf-8", errors="replace").split(), split))
     return found
 
 
 def _draft(file: Path, root: Element, source: Path, images: Path | None, splits: dict[str, str]) -> Draft | None:
-    height, width = (side(_number(root.findtext(f"size/{key}"))) for key in ("height", "width"))
+    """What is said of a picture, and the picture: its name there may lack the suffix, or have another."""
+    height, width = (side(number(root.findtext(f"size/{key}"))) for key in ("height", "width"))
     name = safe_name((root.findtext("filename") or "").replace("\\", "/").rpartition("/")[2])
     if not is_voc(root) or height is None or width is None or name is None:
         return None
-    folders = [images] if images else [source / each for each in FOLDERS] + [source.parent / each for each in FOLDERS]
-    path = next((folder / name for folder in folders if (folder / name).is_file()), None)
-    return Draft(name, (height, width), path, splits.get(file.stem, SPLITS[0]))
+    folders = [root_folder / each for root_folder in (source, file.parent, source.parent) for each in FOLDERS]
+    names = [name, *(f"{file.stem}{suffix}" for suffix in PICTURE_SUFFIXES)]
+    places = (folder / each for each in names for folder in ([images] if images else folders))
+    path = next((place for place in places if place.is_file()), None)
+    parent = file.parent.relative_to(source).as_posix().removeprefix(BOXES).lstrip("/.")
+    split, name = split_of(f"{parent}/{path.name if path else name}".lstrip("/"))
+    return Draft(name, (height, width), path, splits.get(file.stem, split))
 
 
 def _boxes(root: Element, skipped: Counter[str]) -> Iterator[Drawn]:
     for element in root.findall("object"):
-        label = element.findtext("name") or ""
-        x1, y1, x2, y2 = (_number(element.findtext(f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
+        label = name_of(element.findtext("name"))
+        x1, y1, x2, y2 = (number(element.findtext(f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
         if not label or not np.isfinite([x1, y1, x2, y2]).all():
             skipped["objects without a name or a box"] += 1
         else:
@@ -102,11 +111,3 @@ def _outlined(mask: Path, draft: Draft, named: Sequence[str], skipped: Counter[s
             skipped["objects without a name"] += 1
         else:
             yield Drawn(named[value - 1], parts)
-
-
-def _number(text: str | None) -> float:
-    try:
-        value = float(text) if text else np.nan
-    except ValueError:
-        return np.nan
-    return value if abs(value) < 1e9 else np.nan

@@ -14,7 +14,7 @@ from typing import Any
 
 from segkit.core.data.convert.records import Item, Material, Picture
 from segkit.core.data.convert.shapes import area_of
-from segkit.core.data.convert.write_yolo import Written
+from segkit.core.data.convert.write_yolo import Written, bring
 from segkit.core.data.named.coco_classes import CATEGORY_IDS, NAMES
 from segkit.core.notices import progress
 
@@ -27,8 +27,10 @@ def category_ids(names: Sequence[str]) -> tuple[int, ...]:
     return CATEGORY_IDS if tuple(names) == NAMES else tuple(range(1, len(names) + 1))
 
 
-def write_coco(material: Material, files: Mapping[str, Path]) -> Written:
-    """Write each split into its file.
+def write_coco(
+    material: Material, files: Mapping[str, Path], folders: Mapping[str, Path] | None = None, *, copy: bool = False
+) -> Written:
+    """Write each split into its file, and links to its pictures, or copies, into its folder, if there are folders.
 
     Raises:
         OSError: something cannot be written.
@@ -48,13 +50,21 @@ def write_coco(material: Material, files: Mapping[str, Path]) -> Written:
                     number += 1
                     annotations.append({"id": number, "image_id": len(images) - 1, "category_id": ids[item.category]})
                     annotations[-1].update(_shape(item, picture))
+                if folders is not None and picture.path:
+                    _bring(picture.path, folders[split] / picture.name, copy)
                 written.add(split, picture)
         _give_ids(images, annotations)
         categories = [{"id": ident, "name": name} for ident, name in zip(ids, material.names, strict=True)]
         document = {"images": images, "annotations": annotations, "categories": categories}
-        with files[split].open("w", encoding="utf-8") as file:
-            json.dump(document, file, ensure_ascii=False, allow_nan=False)
+        with files[split].open("w", encoding="ascii") as file:
+            json.dump(document, file, allow_nan=False)  # all of it ASCII: names of files need not be text
     return written
+
+
+def _bring(source: Path, place: Path, copy: bool) -> None:
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        bring(source.resolve(), place, copy)
 
 
 def _give_ids(images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> None:

@@ -13,18 +13,17 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from segkit.core.data.convert.records import Item, Material, Picture
 from segkit.core.data.convert.shapes import one_outline
+from segkit.core.data.describing import DESCRIPTION, description_text
 from segkit.core.data.labels import Labels
 from segkit.core.data.reading.yolo import label_of, lines_of
 from segkit.core.notices import progress
-
-DESCRIPTION = "data.yaml"
 
 
 class Written:
@@ -64,7 +63,8 @@ def write_yolo(material: Material, folder: Path, *, copy: bool) -> Written:
                 taken.add(key)
                 _write(picture, place, label, copy)
                 written.add(split, picture)
-    (folder / DESCRIPTION).write_text(_description(material.names, written.pictures), encoding="utf-8")
+    text = description_text({split: f"images/{split}" for split in written.pictures}, material.names)
+    (folder / DESCRIPTION).write_text(text, encoding="utf-8", newline="\n")
     return written
 
 
@@ -74,7 +74,7 @@ def _write(picture: Picture, place: Path, label: Path, copy: bool) -> None:
     label.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
     place.parent.mkdir(parents=True, exist_ok=True)
     if picture.path:
-        _bring(picture.path.resolve(), place, copy)
+        bring(picture.path.resolve(), place, copy)
 
 
 def _labels(items: Iterable[Item], size: tuple[int, int]) -> Labels:
@@ -87,21 +87,10 @@ def _labels(items: Iterable[Item], size: tuple[int, int]) -> Labels:
     return Labels.of([item.category for item in items], shapes, boxes)
 
 
-def _bring(source: Path, place: Path, copy: bool) -> None:
-    """A copy, or a link: a symbolic one, or a hard one where the system allows no other."""
-    if copy:
-        shutil.copyfile(source, place)
-        return
-    try:
-        place.symlink_to(source)
-    except OSError:
-        os.link(source, place)
-
-
-def _description(names: Iterable[str], splits: Iterable[str]) -> str:
-    values = {
-        "path": ".",
-        **{split: f"images/{split}" for split in splits},
-        "names": dict(enumerate(names)),
-    }
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
+def bring(source: Path, place: Path, copy: bool) -> None:
+    """A copy, or a link: a symbolic one, else a hard one, and a copy where the system has neither."""
+    for link in () if copy else (os.symlink, os.link):
+        with suppress(OSError):
+            link(source, place)
+            return
+    shutil.copyfile(source, place)

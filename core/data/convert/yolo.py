@@ -11,9 +11,9 @@ import numpy as np
 
 from segkit.core.data.convert.places import common_folder
 from segkit.core.data.convert.records import Item, Material, Picture
-from segkit.core.data.convert.trace import trace
 from segkit.core.data.dataset import Dataset, Sample, open_dataset
 from segkit.core.data.description import read_description
+from segkit.core.data.tracing import trace
 from segkit.core.rle import decode
 
 
@@ -23,7 +23,7 @@ def read_yolo(source: Path) -> Material:
     Raises:
         SourceError: it is no description, or a split has no usable picture.
     """
-    splits = [(split, open_dataset(source, split)) for split in read_description(source).splits]
+    splits = [(split, open_dataset(source, split, cache=False)) for split in read_description(source).splits]
     skipped: Counter[str] = Counter()
     for _, dataset in splits:
         skipped.update(str(problem.kind) for problem in dataset.problems if problem.dropped)

@@ -131,9 +131,9 @@ def assign(
         seed: another one gives another division, the same one always the same.
 
     Returns:
-        The index of its split for each group. Training has every class (of two groups and more, where a split would
-        else be empty); the sizes are those asked for, but for groups that do not fit and a training set that needs more
-        to have every class.
+        The index of its split for each group. Training has every class, but for those of a group that it gives away
+        because a split would else be empty. The sizes are those asked for, but for groups that do not fit and a
+        training set that needs more to have every class.
     """
     dealer = _Dealer(classes, sizes, shares, seed)
     dealer.cover_training()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,29 +11,16 @@ from pathlib import Path
 
 from segkit.core.data.checking.decoding import look_at
 from segkit.core.data.checking.likeness import alike
-from segkit.core.data.dataset import find, scan_dataset
-from segkit.core.data.describing import description_text
-from segkit.core.data.description import is_description, read_description
+from segkit.core.data.describing import DESCRIPTION, description_text
+from segkit.core.data.description import SPLITS
 from segkit.core.data.dividing.assigning import assign
-from segkit.core.data.named.catalogue import locate
-from segkit.core.data.problems import Kind, Problem
-from segkit.core.data.reading.coco import is_coco
-from segkit.core.data.reading.folders import read_folders
+from segkit.core.data.dividing.opening import Whole, opened
 from segkit.core.data.reading.yolo import label_of
 from segkit.core.data.sample import Sample
 from segkit.core.errors import OptionError, OutputError, SourceError
-from segkit.core.files import atomic_write, output_error
+from segkit.core.files import atomic_write, check_new_folder, expanded, new_folder
 
-SPLITS = ("train", "val", "test")
-DESCRIPTION = "data.yaml"
-
-_NAMES = ("classes.txt", "labels/classes.txt", "obj.names")
-"""Files in which labelling tools keep class names, one a line."""
-
-_CONVERT = "a COCO file cannot be divided; make label files of it first: segkit data convert"
-
-_CLASSES = 1 << 16
-"""Classes that labels without names may have."""
+_ADVICE = "pictures are copied into a new folder only"
 
 
 @dataclass(frozen=True)
@@ -55,17 +41,6 @@ class Division:
     names: Mapping[int, str]
     counts: Mapping[int, tuple[int, ...]]
     together: int
-    left_out: int
-
-
-@dataclass(frozen=True)
-class _Whole:
-    """A data set before it is divided: its pictures, and where the new files go."""
-
-    samples: Sequence[Sample]
-    names: Mapping[int, str]
-    folder: Path
-    description: str
     left_out: int
 
 
@@ -97,7 +72,7 @@ def split_dataset(
         OutputError: something of that name is there, or the place cannot be written; nothing new stays behind.
     """
     shares = _shares(val, test)
-    whole = _opened(source)
+    whole = opened(source)
     splits = [split for split, share in zip(SPLITS, shares, strict=True) if share]
     target = Path(copy) if copy is not None else whole.folder
     _check_free(target, [] if copy else [f"{split}.txt" for split in splits] + [whole.description], exist_ok)
@@ -134,67 +109,6 @@ def _shares(val: float, test: float) -> tuple[float, float, float]:
     return 1 - val - test, val, test
 
 
-def _opened(source: str | Path) -> _Whole:
-    path = locate(source)
-    if path.is_dir() and (path / "images").is_dir() and not _undivided(path):
-        return _of_folder(path)
-    found = find(path)
-    if is_coco(found):
-        raise SourceError(source, _CONVERT)
-    description = read_description(found)
-    if others := [split for split in description.splits if split != "train"]:
-        raise SourceError(source, f"it is divided already, it has {' and '.join(others)}; give its folder of images")
-    dataset = scan_dataset(found, "train", cache=False)
-    if any(len(sample.labels) and sample.label != label_of(sample.path) for sample in dataset):
-        raise SourceError(source, _CONVERT)
-    name = f"{found.stem}-split.yaml"
-    return _Whole(_once(dataset.samples), description.names, found.parent, name, _unreadable(dataset.problems))
-
-
-def _undivided(folder: Path) -> bool:
-    """Whether a folder holds one description, and that has train alone: it says more than the folder does."""
-    found = [each for each in folder.iterdir() if is_description(each)]
-    try:
-        return len(found) == 1 and set(read_description(found[0]).splits) == {"train"}
-    except SourceError:
-        return False
-
-
-def _of_folder(folder: Path) -> _Whole:
-    scan = read_folders(str(folder / "images"), _CLASSES, cache=False)
-    if not scan.samples:
-        raise SourceError(folder, "its folder images holds no picture that can be read")
-    most = max((int(sample.labels.classes.max()) for sample in scan.samples if len(sample.labels)), default=-1)
-    if most < 0:
-        raise SourceError(folder, "no picture of it has a usable label; labels are looked for in its folder labels")
-    names = _names(folder)
-    if names and len(names) <= most:
-        raise SourceError(folder, f"its labels have classes up to {most}, but only {len(names)} have a name")
-    names = names or {index: f"class{index}" for index in range(most + 1)}
-    return _Whole(_once(scan.samples), names, folder, DESCRIPTION, _unreadable(scan.problems))
-
-
-def _names(folder: Path) -> dict[int, str]:
-    """Class names as a description or a labelling tool left them in a folder; empty where nothing does."""
-    for each in sorted(each for each in folder.iterdir() if is_description(each)):
-        with contextlib.suppress(SourceError):
-            return dict(read_description(each).names)
-    for name in _NAMES:
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            lines = [line.strip() for line in (folder / name).read_text(encoding="utf-8").splitlines()]
-            if all(lines) and lines:
-                return dict(enumerate(lines))
-    return {}
-
-
-def _unreadable(problems: Sequence[Problem]) -> int:
-    return sum(problem.kind in (Kind.CORRUPT_PICTURE, Kind.MISSING_PICTURE) for problem in problems)
-
-
-def _once(samples: Sequence[Sample]) -> list[Sample]:
-    return list({sample.path: sample for sample in samples}.values())
-
-
 def _counts(parts: Mapping[str, Sequence[Sample]], names: Mapping[int, str]) -> dict[int, tuple[int, ...]]:
     present = [[set(sample.labels.classes.tolist()) for sample in found] for found in parts.values()]
     return {index: tuple(sum(index in each for each in found) for found in present) for index in names}
@@ -203,15 +117,13 @@ def _counts(parts: Mapping[str, Sequence[Sample]], names: Mapping[int, str]) -> 
 def _check_free(folder: Path, names: Sequence[str], exist_ok: bool) -> None:
     """Before any work is done: what is to be written must not be there."""
     if not names:
-        if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
-            raise OutputError(folder, "it exists; pictures are copied into a new folder only")
-        return
+        check_new_folder(_absolute(folder), advice=_ADVICE)
     taken = [name for name in names if os.path.lexists(folder / name)]
     if taken and not exist_ok:
         raise OutputError(folder, f"{', '.join(taken)} exists; give exist_ok=True to overwrite")
 
 
-def _write_lists(whole: _Whole, parts: Mapping[str, Sequence[Sample]]) -> Path:
+def _write_lists(whole: Whole, parts: Mapping[str, Sequence[Sample]]) -> Path:
     """The lists, and at last the description that names them; those that are new vanish when one cannot be written."""
     texts = {f"{split}.txt": _list(found, whole.folder) for split, found in parts.items()}
     splits = {split: f"{split}.txt" for split in parts}
@@ -243,17 +155,24 @@ def _told(path: Path, folder: Path) -> str:
     """A picture as a list in `folder` names it: from there on, where it is below it."""
     path, folder = Path(os.path.abspath(path)), Path(os.path.abspath(folder))  # noqa: PTH100 - links stay links
     text = f"./{path.relative_to(folder).as_posix()}" if path.is_relative_to(folder) else str(path)
-    if len(text.splitlines()) != 1 or text != text.strip():
+    if len(text.splitlines()) != 1 or text != text.strip() or not _is_text(text):
         raise SourceError(path, "a file of that name cannot stand in a list; rename it, or give copy")
     return text
 
 
-def _copy(whole: _Whole, parts: Mapping[str, Sequence[Sample]], target: Path) -> Path:
-    """images/train, labels/train and so on below a new folder, which appears when it is complete."""
-    target = Path(os.path.abspath(target.expanduser()))  # noqa: PTH100
-    top = Path(os.path.commonpath([sample.path.parent for found in parts.values() for sample in found]))
-    partial = target.with_name(f".{target.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+def _is_text(name: str) -> bool:
+    """Whether a name is one in UTF-8: file systems hold any bytes."""
     try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _copy(whole: Whole, parts: Mapping[str, Sequence[Sample]], target: Path) -> Path:
+    """images/train, labels/train and so on below a new folder, which appears when it is complete."""
+    target = _absolute(target)
+    top = Path(os.path.commonpath([sample.path.parent for found in parts.values() for sample in found]))
+    with new_folder(target, advice=_ADVICE) as partial:
         for split, found in parts.items():
             for sample in found:
                 inside = Path(split) / sample.path.relative_to(top)
@@ -262,12 +181,11 @@ def _copy(whole: _Whole, parts: Mapping[str, Sequence[Sample]], target: Path) ->
                     _copy_file(sample.label, label_of(partial / "images" / inside))
         text = description_text({split: f"images/{split}" for split in parts}, list(whole.names.values()))
         (partial / DESCRIPTION).write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(target)  # an empty folder of that name gives way
-    except OSError as error:
-        raise output_error(target, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return target / DESCRIPTION
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(expanded(path)))  # noqa: PTH100 - links stay links
 
 
 def _copy_file(path: Path, target: Path) -> None:

@@ -13,6 +13,7 @@ from segkit.core.data.description import SUFFIXES
 from segkit.core.data.named.entries import Entry, entries, entry, guess, known
 from segkit.core.data.named.places import VARIABLE, dataset_folders, find, home, searched
 from segkit.core.errors import SourceError
+from segkit.core.files import expanded
 from segkit.core.http import is_address, is_offline, masked
 from segkit.core.notices import size_of
 
@@ -36,7 +37,7 @@ def locate(data: str | Path, *, download: bool = False, splits: Sequence[str] = 
     text = os.fspath(data)
     if is_address(text):
         raise SourceError(masked(text), "a data set is not read from an address; download it and give its data.yaml")
-    path = Path(os.path.expanduser(text))  # noqa: PTH111 - never raises
+    path = expanded(text)
     if text and _exists(path):
         return path
     named = known(path.name)

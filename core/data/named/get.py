@@ -18,7 +18,7 @@ from segkit.core.data.named.entries import Entry, Part, entry
 from segkit.core.data.named.places import VARIABLE, find, home
 from segkit.core.data.named.unpack import unpack
 from segkit.core.errors import ModelFileError, OptionError, OutputError, SourceError
-from segkit.core.files import atomic_write, output_error
+from segkit.core.files import atomic_write, merge, output_error
 from segkit.core.http import AddressError, is_address, is_offline, masked
 from segkit.core.hub.cache import beside, locked, whole
 from segkit.core.hub.download import Wanted, download
@@ -103,11 +103,11 @@ def _fetch(wanted: Entry, splits: Sequence[str], target: Path) -> None:
         if wanted.parts:
             _assemble(wanted, chosen, set(here), work, target)
         else:
-            _generate(wanted, made)
+            _generate(wanted, [split for split in chosen if split not in here], made)
         about = (f"{wanted.title}.", f"Source: {wanted.source}. Terms: {wanted.licence}.")
         text = description_text({split: wanted.splits[split] for split in chosen}, wanted.names, about)
         if here:
-            _merge(made, target)
+            merge(made, target)
             with atomic_write(description) as partial:  # last: until now it named what was there before
                 partial.write_text(text, encoding="utf-8", newline="\n")
         else:
@@ -165,7 +165,8 @@ def _add(wanted: Entry, part: Part, work: Path, made: Path) -> None:
     except SourceError as error:
         _remove(archive)
         raise SourceError(wanted.name, f"what came as {part.name} is thrown away: {error.problem}") from None
-    _merge(aside, made / part.into)
+    (made / part.into).mkdir(parents=True, exist_ok=True)
+    merge(aside, made / part.into)
     done.touch()
     _remove(archive)
 
@@ -200,24 +201,13 @@ def _address(part: Part) -> str:
     return mirror.replace("{name}", part.name) if "{name}" in mirror else f"{mirror.rstrip('/')}/{part.name}"
 
 
-def _merge(source: Path, target: Path) -> None:
-    """Move what is in `source` into `target`; folders that both have are merged, files are replaced."""
-    target.mkdir(parents=True, exist_ok=True)
-    for item in sorted(source.iterdir()):
-        place = target / item.name
-        if item.is_dir() and place.is_dir():
-            _merge(item, place)
-        else:
-            item.replace(place)
-
-
 def _is_filled(place: Path) -> bool:
     return place.is_file() or (place.is_dir() and any(place.iterdir()))
 
 
-def _generate(wanted: Entry, made: Path) -> None:
+def _generate(wanted: Entry, splits: Sequence[str], made: Path) -> None:
     from segkit.core.data.shapes.files import generate
 
     shutil.rmtree(made)  # what an attempt that was ended left
     made.mkdir()
-    generate(made, wanted.pictures)
+    generate(made, {split: wanted.pictures[split] for split in splits})

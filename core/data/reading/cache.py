@@ -24,7 +24,7 @@ from segkit.core.errors import SegkitError
 from segkit.core.files import atomic_write
 from segkit.core.hub.cache import cache_folder
 
-VERSION = 1
+VERSION = 2
 """Of the file's layout and of what readers make of labels; another number makes every file stale."""
 
 SUFFIX = ".segkit.npz"

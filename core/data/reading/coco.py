@@ -6,7 +6,7 @@ https://cocodataset.org/#format-data describes it. Coordinates are pixels there 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -65,14 +65,17 @@ def _scan(path: Path, names: Mapping[int, str] | None) -> Scan:
         if picture is None:
             words = f"'{str(image.get('file_name'))[:100]}' is not there"
             scan.problems.append(Problem(Kind.MISSING_PICTURE, path, words, dropped=True))
-    there = [(image, picture) for image, picture in found if picture]
+    there = list(_once(path, [(image, picture) for image, picture in found if picture], scan.problems))
     sizes = read_all(measure, [picture for _, picture in there])
-    for (image, picture), size in zip(there, chain.from_iterable(sizes), strict=True):
+    for (about, picture), size in zip(there, chain.from_iterable(sizes), strict=True):
         if isinstance(size, Problem):
             scan.problems.append(size)
             continue
-        number = _key(image["id"]) if "id" in image else picture.stem
-        labels, faults = labels_of(path, objects.get(number, ()), classes, size, _size_in(image) or size)
+        number = _key(about["id"]) if "id" in about else picture.stem
+        said = _size_in(about) or size
+        if fault := _squeezed(picture, size, said):
+            scan.problems.append(fault)
+        labels, faults = labels_of(path, objects.get(number, ()), classes, size, said)
         scan.problems.extend(faults)
         scan.samples.append(Sample(picture, size, labels, number, path, len(faults)))
     if not scan.samples and all(problem.kind == Kind.MISSING_PICTURE for problem in scan.problems):
@@ -81,11 +84,36 @@ def _scan(path: Path, names: Mapping[int, str] | None) -> Scan:
     return scan
 
 
+_There = tuple[Mapping[str, Any], Path]
+
+
+def _once(path: Path, there: Sequence[_There], problems: list[Problem]) -> Iterator[_There]:
+    """Without pictures whose number an earlier one has: nobody can tell whose the objects are."""
+    first: dict[object, Path] = {}
+    for image, picture in there:
+        number = _key(image["id"]) if "id" in image else picture
+        if first.setdefault(number, picture) is picture:
+            yield image, picture
+        else:
+            words = f"'{picture.name}' has the id {number!r} of '{first[number].name}'"
+            problems.append(Problem(Kind.DUPLICATE_PICTURE, path, words, dropped=True))
+
+
+def _squeezed(picture: Path, size: tuple[int, int], said: tuple[int, int]) -> Problem | None:
+    """Coordinates are meant for a picture of other proportions: one that was turned or cut since."""
+    (height, width), (high, wide) = size, said
+    if abs(height * wide - width * high) <= max(height, width, high, wide):  # as rounding makes it
+        return None
+    turned = " (was it labelled without its EXIF rotation?)" if size == (wide, high) else ""
+    words = f"it is {width}x{height}, its labels are for {wide}x{high} and are stretched{turned}"
+    return Problem(Kind.OTHER_SIZE, picture, words)
+
+
 def _lost(path: Path, images: Sequence[Mapping[str, Any]], objects: Mapping[object, Sequence[object]]) -> list[Problem]:
     """Objects of pictures that the file does not list."""
     listed = {_key(image.get("id")) for image in images}
     return [
-        Problem(Kind.MISSING_PICTURE, path, f"{len(lost)} objects of picture {key}, which is not listed", dropped=True)
+        Problem(Kind.MISSING_PICTURE, path, f"picture {key!r} is not listed; objects of it: {len(lost)}", dropped=True)
         for key, lost in objects.items()
         if key not in listed
     ]
@@ -140,7 +168,6 @@ def _key(value: object) -> int | str:
 
 def _size_in(image: Mapping[str, Any]) -> tuple[int, int] | None:
     """Height and width that the JSON file says, which its coordinates are meant for."""
-    height, width = image.get("height"), image.get("width")
-    if isinstance(height, int) and isinstance(width, int) and 0 < height < _MOST and 0 < width < _MOST:
-        return height, width
-    return None
+    sides = image.get("height"), image.get("width")
+    height, width = (int(side) if isinstance(side, int | float) and 1 <= side < _MOST else 0 for side in sides)
+    return (height, width) if height and width else None

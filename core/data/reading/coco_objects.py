@@ -67,14 +67,22 @@ _Object = tuple[int, Shape, NDArray[np.float32], bool, float]
 def _object(
     raw: Mapping[str, Any], classes: Mapping[int, int], size: tuple[int, int], said: tuple[int, int]
 ) -> _Object:
-    category = raw.get("category_id")
-    if not isinstance(category, int) or category not in classes:
-        raise _Fault(Kind.BAD_CLASS, f"its category {category!r} is no class of the data set")
+    category = _number(raw.get("category_id"))
+    if category not in classes:
+        raise _Fault(Kind.BAD_CLASS, f"its category {raw.get('category_id')!r} is no class of the data set")
     shape = _shape(raw.get("segmentation"), size, said)
     box = np.array(_box(raw.get("bbox"), said) or _box_of(shape), np.float32)
     if not (box[2:] > box[:2]).all():
         raise _Fault(Kind.NO_AREA, "its box has no width or height")
     return classes[category], shape, box, bool(raw.get("iscrowd")), _area(raw.get("area"))
+
+
+def _number(raw: object) -> int:
+    """The number of a category, also where a program wrote it as a text; -1 where it is none."""
+    try:
+        return int(raw) if isinstance(raw, int | str) else -1
+    except ValueError:
+        return -1
 
 
 def _area(raw: object) -> float:

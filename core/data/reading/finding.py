@@ -16,7 +16,7 @@ class Finder:
         self._folders = [*roots, *(root / split for root in (folder.parent / "images", folder.parent, folder))]
 
     def find(self, name: object) -> Path | None:
-        """The picture of that name, or None."""
+        """The picture of that name, also where it is written as on Windows, or None."""
         if not isinstance(name, str) or not name:
             return None
         for place, folder in enumerate(self._folders):
@@ -27,7 +27,7 @@ class Finder:
                     return found
             except (OSError, ValueError):
                 return None
-        return None
+        return self.find(name.replace("\\", "/")) if "\\" in name else None
 
     def words(self, name: object) -> str:
         """That not even one was found."""

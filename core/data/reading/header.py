@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import warnings
 from pathlib import Path
 
+from segkit.core.errors import SourceError
 from segkit.core.images.orientation import orientation
 from segkit.core.images.reading import MAX_PIXELS, read_picture
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+"""A pipe would wait for ever for somebody who writes."""
 
 _HEAD, _LONG_HEAD = 1 << 12, 1 << 18
 """Bytes at the beginning in which most headers are, and nearly all."""
@@ -44,10 +49,12 @@ def size_of(path: Path) -> tuple[int, int]:
 def _header(path: Path) -> tuple[int, int] | None:
     """None where only decoding will tell."""
     try:
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        file = os.open(path, _FLAGS)
     except (OSError, ValueError):
         return None
     try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise SourceError(path, "it is no file")
         head = os.read(file, _HEAD)
         if not head.startswith(_START):
             return _by_pillow(path)

@@ -48,11 +48,24 @@ def _in_folder(folder: str) -> Iterator[str]:
     def refuse(error: OSError) -> None:
         raise SourceError(error.filename or folder, (error.strerror or str(error)).lower())
 
-    for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = [name for name in folders if not _leads_back(os.path.join(parent, name), folder)]  # noqa: PTH118
         for name in names:
             path = os.path.join(parent, name)  # noqa: PTH118
             if _counts(path):
                 yield path
+
+
+def _leads_back(path: str, top: str) -> bool:
+    """Whether a folder is a link to one that it is in, below `top`: its pictures would be met again and again."""
+    if not os.path.islink(path):  # noqa: PTH114
+        return False
+    real, above = os.path.join(os.path.realpath(path), ""), path  # noqa: PTH118
+    while len(above) > len(top):
+        above = os.path.dirname(above)  # noqa: PTH120
+        if os.path.join(os.path.realpath(above), "").startswith(real):  # noqa: PTH118
+            return True
+    return False
 
 
 def _counts(path: str) -> bool:
@@ -84,6 +97,10 @@ def _listed(path: str, lists: tuple[str, ...]) -> list[str]:
 
 
 def _placed(name: str, folder: str) -> str:
-    """What a list in `folder` calls `name`: there, else in the working folder."""
+    """What a list in `folder` calls `name`: there, else in the working folder; as on Windows, too."""
     inside = os.path.normpath(os.path.join(folder, os.path.expanduser(name)))  # noqa: PTH111, PTH118
-    return inside if os.path.lexists(inside) or not os.path.lexists(name) else name
+    if os.path.lexists(inside):
+        return inside
+    if "\\" in name:
+        return _placed(name.replace("\\", "/"), folder)
+    return name if os.path.lexists(name) else inside

@@ -127,7 +127,7 @@ def _fault(row: Row, classes: int) -> tuple[Kind, str] | None:
     if not row[0].is_integer():
         return Kind.MALFORMED, f"its class is {row[0]:g}, no whole number"
     if not 0 <= row[0] < classes:
-        return Kind.BAD_CLASS, f"class {row[0]:.0f}; there are 0 to {classes - 1}"
+        return Kind.BAD_CLASS, f"class {row[0]:.9g}; there are 0 to {classes - 1}"
     if len(row) < BOX:
         return Kind.FEW_POINTS, "one point makes no outline"
     return None

@@ -6,8 +6,6 @@ Each split counts its pictures from a number of its own, so that a longer one be
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,17 +13,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from segkit.core.backend.options import Options, validate
-from segkit.core.backend.placement import place
-from segkit.core.data.describing import description_text
+from segkit.core.data.describing import DESCRIPTION, description_text
 from segkit.core.data.description import SPLITS
-from segkit.core.errors import OptionError, OutputError
-from segkit.core.files import made_folder, output_error
+from segkit.core.errors import OptionError
+from segkit.core.files import expanded, new_folder
 from segkit.core.notices import progress
 
 if TYPE_CHECKING:
     from segkit.core.data.shapes.samples import Shapes
-
-DESCRIPTION = "data.yaml"
 
 APART = 1 << 32
 """Between the numbers of the first pictures of two splits."""
@@ -65,22 +60,11 @@ def make_shapes(folder: str | Path, **options: Any) -> Path:
         OutputError: something is in the folder, or it cannot be written.
     """
     wanted = validate(ShapesOptions, options, "data shapes")
-    folder = Path(os.path.abspath(os.path.expanduser(folder)))  # noqa: PTH100, PTH111 - never raises
-    partial = folder.with_name(f".{folder.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.partial")
-    try:
-        if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
-            raise OutputError(folder, "it is not empty; give a new folder")
-        with made_folder(folder.parent):
-            try:
-                partial.mkdir()
-                generate(partial, wanted.pictures, wanted.seed, wanted.imgsz)
-                about = f"segkit data shapes, seed {wanted.seed}, size {wanted.imgsz}."
-                write_description(partial / DESCRIPTION, tuple(wanted.pictures), about)
-                place(partial, folder)  # sweeps up what killed runs left, too
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    except (OSError, ValueError) as error:
-        raise output_error(folder, error if isinstance(error, OSError) else OSError(str(error))) from error
+    folder = Path(os.path.abspath(expanded(folder)))  # noqa: PTH100 - never raises
+    with new_folder(folder) as partial:
+        generate(partial, wanted.pictures, wanted.seed, wanted.imgsz)
+        about = f"segkit data shapes, seed {wanted.seed}, size {wanted.imgsz}."
+        write_description(partial / DESCRIPTION, tuple(wanted.pictures), about)
     return folder / DESCRIPTION
 
 

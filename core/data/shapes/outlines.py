@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core.data.convert.trace import trace
 from segkit.core.data.labels import Outline
+from segkit.core.data.tracing import trace
 from segkit.core.polygons import join
 
 

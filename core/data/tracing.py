@@ -1,18 +1,23 @@
-"""Masks as outlines that give exactly the same mask again, holes and touching corners included.
+"""Masks as outlines that give exactly the same mask again, holes included.
 
-An outline here runs along the edges of the pixels, not through their centres, a little inside of the mask. So it means
-the same to both of the rules by which polygons become pixels: one that takes the pixels whose centres lie inside, as
-COCO's tools in effect do, and one that cuts coordinates down to whole numbers and draws the border too, as trainers do.
+`trace` runs along the edges of the pixels, a little inside of the mask. So it means the same to both of the rules by
+which polygons become pixels: one that takes the pixels whose centres lie inside, as COCO's tools in effect do, and one
+that cuts coordinates down to whole numbers and draws the border too, as trainers do. `quick_trace` runs through the
+centres of the pixels, is several times as fast, and means the mask to the second rule only.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core.data.convert.records import Points
-from segkit.core.polygons import join, nearest_first
+from segkit.core.polygons import Outline, join, nearest_first
+
+Points = NDArray[np.float64]
+"""(K, 2) x, y of the corners of a closed outline in pixels of the picture: pixel 0 covers 0 to 1."""
 
 INSET = 1 / 128
 """Pixels by which an outline lies inside: more than what label files lose in pictures of 60,000 pixels a side."""
@@ -40,9 +45,23 @@ def trace(mask: NDArray[np.bool_], top: int = 0, left: int = 0) -> tuple[Points,
     return tuple(join(nearest_first(loops)) + shift for loops in directed)
 
 
-def signed_area(points: Points) -> float:
-    """Square pixels that an outline encloses, by the shoelace formula: positive for clockwise ones, as y goes down."""
-    x, y = points.T
+def quick_trace(mask: NDArray[np.bool_]) -> list[Outline]:
+    """The outlines of a mask (h, w), one for each part, through the outermost pixels: (K, 2) whole x, y.
+
+    A hole is part of its outline. Parts that touch in a corner are one, and a part may be a single point.
+    """
+    found, tree = cv2.findContours(np.ascontiguousarray(mask).view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    inside: dict[int, list[Outline]] = {}
+    parents = tree[0, :, 3].tolist() if found else []
+    contours = [contour.reshape(-1, 2).astype(np.int32, copy=False) for contour in found]
+    for contour, parent in zip(contours, parents, strict=True):
+        inside.setdefault(parent, []).append(contour)
+    return [join([contours[index], *inside.get(index, ())]) for index, parent in enumerate(parents) if parent < 0]
+
+
+def signed_area(points: NDArray[np.floating[Any]]) -> float:
+    """The area in an outline (K, 2), in its units, by the shoelace formula; positive if clockwise, as y goes down."""
+    x, y = points.T.astype(np.float64)
     return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2
 
 
