@@ -86,3 +86,12 @@ def test_labels_anywhere_can_be_drawn_into_a_picture_of_any_size(outlines, size)
     labels = Labels.of(range(len(outlines)), [(each,) for each in outlines], [box_of((each,)) for each in outlines])
     drawn = draw_labels(grey(*size), labels, NAMES)
     assert (drawn.shape, drawn.dtype) == ((*size, 3), np.uint8)
+
+
+def test_very_many_objects_and_a_scribble_of_very_many_corners_are_drawn_all_the_same():
+    rng = np.random.default_rng(0)
+    scribble = rng.random((100_000, 2), np.float32)
+    many = [rng.random((3, 2), np.float32) * 0.01 for _ in range(20_000)]
+    shapes = [(scribble,), *((each,) for each in many)]
+    labels = Labels.of([0] * len(shapes), shapes, [box_of(shape) for shape in shapes])
+    assert (draw_labels(grey(), labels, NAMES) != 128).any()

@@ -19,8 +19,14 @@ from segkit.core.rle import decode
 Place = tuple[int, int, int, int]
 """x1, y1, x2, y2 in whole pixels, the far sides exclusive."""
 
+MOST = 1000
+"""Objects of a picture that are drawn: the largest."""
+
 OPACITY = 0.4
 """Of the tint of a mask."""
+
+_CORNERS = 5000
+"""Corners of an outline that are drawn: filling a scribble takes the square of their number."""
 
 _FAR = 1 << 14
 """Pixels beyond which a corner is drawn at that distance: OpenCV computes with 16 bits there."""
@@ -29,8 +35,8 @@ _FAR = 1 << 14
 def draw_labels(picture: Picture, labels: Labels, names: Mapping[int, str] | None) -> Picture:
     """A copy of a picture with its labels drawn in.
 
-    Large objects are drawn first, so that small ones stay visible. A crowd has no tint, its outline alone. Of equal
-    names that would lie on others the first is written.
+    Large objects are drawn first, so that small ones stay visible; of very many the largest `MOST`. A crowd has no
+    tint, its outline alone. Of equal names that would lie on others the first is written.
 
     Args:
         picture: (H, W, 3) BGR uint8, of any size: labels are in units of its sides.
@@ -46,7 +52,7 @@ def draw_labels(picture: Picture, labels: Labels, names: Mapping[int, str] | Non
     scale = np.array([width, height, width, height], np.float64)
     boxes = np.clip(np.nan_to_num(labels.boxes * scale), -_FAR, _FAR).round().astype(int)
     spans = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) if len(labels) else np.empty(0)
-    order = [int(i) for i in np.argsort(-spans, kind="stable")]
+    order = [int(i) for i in np.argsort(-spans, kind="stable")[:MOST]]
     for i in order:
         _paint_shape(canvas, labels.shapes[i], color_of(int(labels.classes[i])), line, tint=not labels.crowd[i])
     for i in order:
@@ -91,7 +97,8 @@ def _mask_of(shape: Shape, size: tuple[int, int]) -> tuple[NDArray[np.uint8], in
         return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False), 0, 0
     if not shape:
         return None
-    parts = [np.clip(np.nan_to_num(part * (width, height)), -_FAR, _FAR).round().astype(np.int32) for part in shape]
+    thinned = [part[:: len(part) // _CORNERS + 1] for part in shape]
+    parts = [np.clip(np.nan_to_num(part * (width, height)), -_FAR, _FAR).round().astype(np.int32) for part in thinned]
     crop = fill(parts, size)
     return (crop.mask.view(np.uint8), crop.top, crop.left) if crop.mask.size else None
 

@@ -23,7 +23,7 @@ def rectangles(
         margin: added to each side, in strides, before rounding up; validation is customarily done with one half.
     """
     ratios = np.array([height / width for height, width in sizes])
-    order = np.argsort(ratios, kind="stable")
+    order = np.argsort(ratios)  # equal ones in numpy's own order, as in the published figures: it moves AP by .002
     found = []
     for start in range(0, len(order), batch):
         indices = order[start : start + batch]

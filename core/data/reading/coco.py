@@ -81,6 +81,8 @@ def _scan(path: Path, names: Mapping[int, str] | None) -> Scan:
     if not scan.samples and all(problem.kind == Kind.MISSING_PICTURE for problem in scan.problems):
         raise SourceError(path, finder.words(images[0].get("file_name")))
     scan.problems.extend(_lost(path, images, objects))
+    # COCO's own tools go by the ids; detections of equal score count in the order of their pictures.
+    scan.samples.sort(key=lambda sample: (isinstance(sample.image_id, str), sample.image_id))
     return scan
 
 
