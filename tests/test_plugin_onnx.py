@@ -25,6 +25,7 @@ from segkit.core.images import ImageBatch
 from segkit.core.inference.decode import select
 from segkit.core.inference.masks import InstanceMasks
 from segkit.plugins.onnx import OnnxBackend
+from segkit.plugins.onnx.axes import soften_last
 from segkit.plugins.onnx.header import read_header
 from segkit.plugins.onnx.providers import provider
 
@@ -576,3 +577,33 @@ def test_a_network_with_a_fourth_level_runs_as_its_weights_do(tmp_path):
     )
     assert len(raw) == len(expected)
     np.testing.assert_allclose(raw.boxes.conf, expected.boxes.conf, atol=2e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_softmax_goes_along_the_last_axis_and_gives_the_same_numbers(axis):
+    def entry(name):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, (2, 3, 5))
+
+    nodes = [helper.make_node("Neg", ["x"], ["n"]), helper.make_node("Softmax", ["n"], ["y"], axis=axis)]
+    graph = helper.make_graph(nodes, "g", [entry("x")], [entry("y")], value_info=[entry("n")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    x = np.random.default_rng(0).standard_normal((2, 3, 5)).astype(np.float32)
+
+    def computed():
+        return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+
+    before = computed()
+    soften_last(model)
+    onnx.checker.check_model(model, full_check=True)
+    last = axis in (2, -1)
+    assert len(model.graph.node) == (2 if last else 4)
+    (softmax,) = (node for node in model.graph.node if node.op_type == "Softmax")
+    assert softmax.attribute[0].i == (axis if last else -1)
+    assert np.array_equal(computed(), before)
+
+
+def test_exported_files_are_spared_the_slow_softmax(made):
+    for options in ({}, {"dynamic": True}):
+        nodes = onnx.load(made(**options)).graph.node
+        axes = [attribute.i for node in nodes if node.op_type == "Softmax" for attribute in node.attribute]
+        assert axes == [-1]

@@ -18,6 +18,7 @@ from segkit.core.backend import ExportJob, Feature, Metadata, Precision
 from segkit.core.errors import ExportError
 from segkit.core.graph import Program, capture
 from segkit.plugins.onnx import OnnxExportOptions
+from segkit.plugins.onnx.axes import soften_last
 from segkit.plugins.onnx.half import to_half
 from segkit.plugins.onnx.selection import add_selection
 
@@ -45,6 +46,7 @@ def export(job: ExportJob) -> None:
     )
     with _quiet():
         model = _translate(program, options.opset)
+        soften_last(model)
         if options.simplify:
             model = onnxslim.slim(model)
     if options.precision is Precision.FP16:
