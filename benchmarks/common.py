@@ -30,6 +30,9 @@ CROWD = FOLDER / "000000000164.jpg"
 WEIGHTS = DATA / "checkpoints" / "yolov8n-seg.pt"
 THREADS = 2
 
+QUIET = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
+"""The peer's environment variables that keep it from the network, from installing and from chatting."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -167,12 +170,11 @@ class Peer:
 
     def __init__(self, python: Path, model: Path) -> None:
         """Start it; it loads `model`."""
-        quiet = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
         settings = ROOT / "runs" / "benchmarks" / "peer"
         settings.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
             [str(python), "-P", str(Path(__file__).with_name("peer.py")), str(model), str(THREADS)],
-            env=os.environ | quiet | {"YOLO_CONFIG_DIR": str(settings)},
+            env=os.environ | QUIET | {"YOLO_CONFIG_DIR": str(settings)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -8,8 +8,8 @@ latter, `nms`, `count` of objects, and where `memory` was asked for, the peak ab
 A question with `val` (a data.yaml, beside whose labels it writes) is one of its validation instead, with options of its
 `val`; `total` is that of the call, and `map_box` and `map_mask` are its scores.
 
-`nms` is timed apart because an environment without torchvision's operators has a stand-in there; the callers of this
-script leave it out of `total` and `postprocess`.
+An environment without torchvision's operators has a stand-in for NMS. Then it is timed apart, and the callers of this
+script leave it out of `total` and `postprocess`. Where the operators are there, `nms` is 0 and nothing is left out.
 """
 
 from __future__ import annotations
@@ -39,10 +39,13 @@ def nms(*arguments: Any, **options: Any) -> Any:
     return found
 
 
-torchvision.ops.nms = nms
+import torch  # noqa: E402
+
+GENUINE = hasattr(torch.ops.torchvision, "nms")
+if not GENUINE:
+    torchvision.ops.nms = nms
 
 import cv2  # noqa: E402
-import torch  # noqa: E402
 from ultralytics import YOLO  # noqa: E402
 
 sys.path.append(str(Path(__file__).parent))  # last: no module of this folder stands in for one of that environment

@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from segkit.core.cores import usable
+
 TELLING = (
     *("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "i8mm", "bf16", "sve"),
@@ -22,8 +24,8 @@ def processor() -> dict[str, str]:
     """Model, cores, memory and the instruction sets that matter, as far as the system tells."""
     said = dict(_cpuinfo())
     model = said.get("model name") or _sysctl("machdep.cpu.brand_string") or platform.processor() or platform.machine()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    facts = {"processor": model, "cores": f"{usable} of {os.cpu_count() or usable}"}
+    count = len(usable())
+    facts = {"processor": model, "cores": f"{count} of {os.cpu_count() or count}"}
     flags = set((said.get("flags") or said.get("Features") or "").split())
     if flags:
         facts["instructions"] = ", ".join(flag for flag in TELLING if flag in flags) or "none that speed segkit up"

@@ -16,7 +16,20 @@ FOLDERS: Mapping[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text()
 
 LEAVES = {
     f"segkit.core.{leaf}"
-    for leaf in ("coco", "errors", "files", "frames", "held", "http", "lazy", "notices", "polygons", "rle", "yamls")
+    for leaf in (
+        "coco",
+        "cores",
+        "errors",
+        "files",
+        "frames",
+        "held",
+        "http",
+        "lazy",
+        "notices",
+        "polygons",
+        "rle",
+        "yamls",
+    )
 }
 ENGINE = {
     f"segkit.core.{part}"
@@ -26,6 +39,7 @@ ENGINE = {
 ALLOWED: Mapping[str, set[str]] = {
     "segkit.core": set(),
     "segkit.core.coco": set(),
+    "segkit.core.cores": set(),
     "segkit.core.errors": set(),
     "segkit.core.files": {"segkit.core.errors"},
     "segkit.core.frames": {"segkit.core.errors"},
@@ -70,7 +84,7 @@ ALLOWED: Mapping[str, set[str]] = {
 PACKAGES: Mapping[str, set[str]] = {
     "segkit.core.data": {"cv2", "numpy", "PIL", "pydantic", "yaml"},
     "segkit.core.ink": {"PIL", "numpy"},
-    "segkit.core.metrics": {"matplotlib", "numpy"},
+    "segkit.core.metrics": {"cv2", "matplotlib", "numpy"},
     "segkit.core.validation": {"cv2", "faster_coco_eval", "matplotlib", "numpy", "pydantic"},
     "segkit.core.polygons": {"cv2", "numpy"},
     "segkit.core.rle": {"cv2", "numpy"},

@@ -22,8 +22,9 @@ from pycocotools.cocoeval import COCOeval
 
 from segkit.core import rle
 from segkit.core.metrics import Evaluator, Found, SegmentationMetrics, Truth
+from segkit.core.metrics.coding import read_runs
 from segkit.core.metrics.curves import curves
-from segkit.core.metrics.runs import read_runs
+from segkit.core.metrics.masks import Cropped, masks_of
 
 SETS = ("coco128-seg", "coco-val100-seg")
 
@@ -259,6 +260,59 @@ def test_runs_know_areas_extents_and_what_masks_share(
         rows, columns = np.nonzero(mask)
         expected = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else (0, 0, 0, 0)
         assert (x1, y1, x2, y2) == expected
+    for mask, (crop, top, left) in zip(sides[0], map(mine.crop, range(len(mine))), strict=True):
+        back = np.zeros(size, np.bool_)
+        back[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+        assert np.array_equal(back, mask)
     pairs = np.array([(a, b) for a in range(len(sides[0])) for b in range(len(sides[1]))], int).reshape(-1, 2)
     shared = mine.shared(pairs[:, 0], theirs, pairs[:, 1])
     assert shared.tolist() == [(sides[0][a] & sides[1][b]).sum() for a, b in pairs]
+
+
+# -- masks on demand ------------------------------------------------------------------------------------------------
+
+
+def on_demand(masks: list[np.ndarray], size: tuple[int, int]) -> Cropped:
+    """Every mask in a window that may be larger than it, each of them there twice under one number."""
+    crops = [(mask[: size[0]], 0, 0) for mask in masks]
+    windows = np.array([[0, 0, size[1], size[0]]] * len(masks), np.float64).reshape(-1, 4)
+    return Cropped(crops.__getitem__, windows, size, np.repeat(np.arange(len(masks)), 2))
+
+
+@settings(max_examples=100)
+@given(MASKS)
+def test_masks_on_demand_know_what_encoded_ones_know(
+    drawn: tuple[list[np.ndarray], list[np.ndarray], tuple[int, int]],
+) -> None:
+    *sides, size = drawn
+    mine, theirs = (on_demand(side, size) for side in sides)
+    encoded, others = (masks_of([rle.encode(mask, 0, 0, size) for mask in side for _ in "12"], size) for side in sides)
+    pairs = np.array([(a, b) for a in range(len(mine)) for b in range(len(theirs))], int).reshape(-1, 2)
+    wanted = encoded.shared(pairs[:, 0], others, pairs[:, 1]).tolist()
+    for one, other in ((mine, theirs), (mine, others), (encoded, theirs)):
+        assert one.shared(pairs[:, 0], other, pairs[:, 1]).tolist() == wanted
+    every = np.arange(len(mine))
+    assert mine.areas(every).tolist() == encoded.areas(every).tolist()
+    roughly = on_demand(sides[0], size).areas(every, (10, 30))
+    for edge in (10, 30):
+        assert (np.sign(roughly - edge) == np.sign(encoded.areas(every) - edge)).all()
+    assert list(mine) == list(encoded) == [mine[index] for index in range(len(mine))]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_real_detections_score_alike_encoded_and_on_demand(name: str, reference: Path) -> None:
+    truth, results = (loaded(reference / f"{kind}_{name}.json.gz") for kind in ("groundtruth", "detections"))
+    names = [category["name"] for category in truth["categories"]]
+    one, other = Evaluator(names), Evaluator(names)
+    for found, labelled in pictures(truth, results):
+        one.add(found, labelled)
+        runs = read_runs(found.masks)
+        windows = runs.extents()
+        masks = Cropped(runs.crop, windows, (runs.height, runs.total // max(runs.height, 1)))
+        other.add(Found(found.boxes, found.confidence, found.classes, masks), labelled)
+    first, second = one.result(), other.result()
+    for average, same in zip((first.box, first.seg), (second.box, second.seg), strict=True):
+        assert np.array_equal(average.stats, same.stats)
+        assert np.array_equal(average.coco.precision, same.coco.precision)
+        assert np.array_equal(average.lines.ap, same.lines.ap)
+    assert np.array_equal(first.confusion_matrix.matrix, second.confusion_matrix.matrix)

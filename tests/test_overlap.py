@@ -75,8 +75,8 @@ def test_with_two_lanes_two_elements_are_worked_on_at_a_time():
     assert list(overlapped(work, range(9), at_once=never, lanes=2)) == list(range(9))
 
 
-@pytest.mark.parametrize("lanes", [1, 2])
-def test_no_more_than_two_elements_beside_those_in_the_lanes_are_alive(lanes):
+@pytest.mark.parametrize(("lanes", "more"), [(1, 2), (2, 3), (3, 3)])
+def test_few_elements_beside_those_in_the_lanes_are_alive(lanes, more):
     class Element:
         pass
 
@@ -94,7 +94,7 @@ def test_no_more_than_two_elements_beside_those_in_the_lanes_are_alive(lanes):
 
     for element in overlapped(lambda element: element, elements(), at_once=never, lanes=lanes):
         assert element in alive
-    assert most == lanes + 2, "the one that the caller has, those that are worked on, and the next"
+    assert most == lanes + more, "the one that the caller has, those that are worked on, the next, and one finished"
     del element
     gc.collect()
     assert len(alive) == 0

@@ -226,8 +226,25 @@ def test_many_batches_are_computed_two_at_a_time_with_the_threads_shared_out(sha
     assert (max(inside), len(inside)) == (2, 4 * MANY), "the first ones have all threads"
 
 
-def test_few_batches_single_threads_and_other_formats_load_nothing_more(sharing):
+def test_without_a_number_of_threads_those_of_all_cores_are_shared_out(sharing, monkeypatch):
+    session, loads, inside = sharing
+    monkeypatch.setattr("segkit.core.inference.session.physical", lambda: 5)
+    session._options = session._options.model_copy(update={"threads": None})
+    run(session, [PICTURE] * 2 * MANY)
+    assert (loads, max(inside)) == ([4], 2)
+
+
+def test_where_many_are_expected_two_are_computed_at_a_time_at_once(sharing):
+    session, loads, inside = sharing
+    wanted = session.resolve(PredictArguments())
+    prepared = session._prepared(open_sources([PICTURE] * (MANY + 1)), wanted)
+    assert len(list(session.computed(prepared, expected=MANY + 1))) == MANY + 1
+    assert (loads, len(inside)) == ([2], MANY + 1)
+
+
+def test_few_batches_single_threads_and_other_formats_load_nothing_more(sharing, monkeypatch):
     session, loads, _ = sharing
+    monkeypatch.setattr("segkit.core.inference.session.physical", lambda: 1)
     run(session, [PICTURE] * MANY)
     run(session, [PICTURE] * 2 * MANY, batch=2)
     for change in ({"threads": 1}, {"threads": None}, {"device": "cuda"}):

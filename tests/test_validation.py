@@ -24,10 +24,10 @@ from segkit.core.data.convert.shapes import one_outline
 from segkit.core.data.labels import Labels
 from segkit.core.data.tracing import trace
 from segkit.core.errors import InputError, OptionError, OutputError, SourceError
+from segkit.core.metrics.coding import write_rles
 from segkit.core.polygons import outlines
 from segkit.core.validation import ValArguments
 from segkit.core.validation.agreement import check_names
-from segkit.core.validation.encoding import encode_all
 from segkit.core.validation.shapes import rectangles, squares
 from segkit.core.validation.truth import mask_of, truth_of
 
@@ -325,7 +325,8 @@ def test_a_mask_whose_outline_is_a_text_label_comes_back(seed: int) -> None:
     cv2.fillPoly(canvas, [cv2.convexHull(corners)], 1)
     mask = canvas.astype(np.bool_)
     parts = [np.round(part / np.array([70, 50]), 6).astype(np.float32) for part in outlines(mask, 0, 0)]
-    back = rle.decode(mask_of(tuple(parts), (0, 0, 1, 1), (50, 70), coco=False))
+    (found,) = truth_of(Labels.of([0], [tuple(parts)], [[0, 0, 1, 1]]), (50, 70), coco=False).masks
+    back = rle.decode(found)
     np.testing.assert_array_equal(back, mask)
 
 
@@ -339,7 +340,7 @@ def test_masks_encoded_together_are_those_encoded_one_by_one(seed: int, count: i
         shape = [int(generator.integers(0, side - first + 1)) for side, first in zip(size, (top, left), strict=True)]
         crops.append((generator.random(shape) < generator.choice([0, 0.2, 0.9, 1]), top, left))
     crops.append((np.ones(size, np.bool_), 0, 0))
-    assert encode_all(crops, size) == [rle.encode(*crop, size) for crop in crops]
+    assert write_rles(crops, size) == [rle.encode(*crop, size) for crop in crops]
 
 
 def test_an_object_that_has_a_box_alone_fills_it() -> None:
@@ -373,4 +374,5 @@ def test_masks_that_were_converted_to_text_labels_are_scored_as_they_were(seed: 
     frame[8:20, 9:25] = np.random.default_rng(seed).random((12, 16)) < 0.6
     outline = one_outline(Item(0, trace(frame), np.zeros(4)))
     shape = ((outline / (70, 50)).astype(np.float32),)
-    assert np.array_equal(rle.decode(mask_of(shape, (0, 0, 1, 1), (50, 70), coco=False)), frame)
+    (found,) = truth_of(Labels.of([0], [shape], [[0, 0, 1, 1]]), (50, 70), coco=False).masks
+    assert np.array_equal(rle.decode(found), frame)

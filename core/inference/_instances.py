@@ -13,9 +13,6 @@ from segkit.core.inference._resample import Frame, Window
 Crop = tuple[NDArray[np.bool_], int, int]
 """A mask (h, w) and where its first pixel lies in the frame: top, left. It is off outside."""
 
-CLEARLY = 1e-3
-"""A logit above this is positive however its interpolation was rounded."""
-
 
 class Instance(Protocol):
     """One object's mask in both conventions."""
@@ -46,16 +43,6 @@ class Logits:
         """Up-sample inside the window of the convention."""
         window = self.windows[native]
         return self.frames[native].positive(self.samples, self.origin, window), window.top, window.left
-
-    def has_pixels(self, native: bool) -> bool:
-        """Whether any pixel is on: nearly always settled by the pixel next to the highest sample."""
-        y, x = divmod(int(self.samples.argmax()), self.samples.shape[1])
-        if not 0 < self.samples[y, x] < np.inf or not self.samples.min() > -np.inf:
-            return False  # interpolation never exceeds the samples; and what is no number is no mask
-        frame, (top, left, bottom, right) = self.frames[native], self.windows[native]
-        row = min(max(int(frame.y.near[self.origin[0] + y]), top), bottom - 1)
-        column = min(max(int(frame.x.near[self.origin[1] + x]), left), right - 1)
-        return frame.value(self.samples, self.origin, row, column) > CLEARLY or bool(self.crop(native)[0].any())
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -55,8 +55,8 @@ class Axis:
     def __init__(self, inputs: int, outputs: int, *, factor: int = 1, before: int = 0, after: int = 0) -> None:
         """Compute positions; the matrix itself is made when needed."""
         self.inputs, self.outputs = inputs, outputs
-        self.factor = 0 if before or after or outputs % inputs else outputs // inputs
-        """whole number of pixels a sample, where nothing is cut away; otherwise 0"""
+        self.zoom, self.shift = _whole(inputs, outputs, factor, before, after)
+        """pixels a sample where that is a whole number, otherwise 0; and how many are cut away before the first"""
         self._fine = _taps(inputs, inputs * factor).cut(before, inputs * factor - after)
         self._final = _taps(len(self._fine.low), outputs)
         self.first = self._fine.low[self._final.low]
@@ -74,6 +74,15 @@ class Axis:
         """(outputs, inputs): two or three weights a row, zeros elsewhere."""
         return _matrix(self)
 
+    def taps(self, pixels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """(3, N) samples that some pixels (N,) read, and their weights; those of weight 0 may be any sample."""
+        samples = self.first[pixels] + np.arange(3)[:, None]
+        unread = samples > self.last[pixels]
+        samples[unread] = 0
+        weights = self.weights[pixels, samples]
+        weights[unread] = 0
+        return samples, weights
+
     def blocks(self, start: int, stop: int, origin: int, size: int) -> Iterator[Block]:
         """The pixels from `start` to `stop`, `size` at a time, without the zeros of the matrix."""
         for first in range(start, stop, size):
@@ -81,6 +90,13 @@ class Axis:
             low, high = int(self.first[first]), int(self.last[last - 1]) + 1
             weights = self.weights[first:last, low:high]
             yield Block(slice(first - start, last - start), slice(low - origin, high - origin), weights)
+
+    def part(self, start: int, stop: int, origin: int) -> tuple[slice, int]:
+        """With a `zoom`: the samples to magnify for some pixels, counted from the first that is held, and where in what
+        comes out these pixels begin.
+        """
+        low, high = int(self.first[start]), int(self.last[stop - 1]) + 1
+        return slice(low - origin, high - origin), start + self.shift - low * self.zoom
 
     def _dense(self) -> NDArray[np.float32]:
         matrix = np.zeros((self.outputs, self.inputs), np.float32)
@@ -136,10 +152,14 @@ class Frame:
             window: the pixels wanted.
         """
         height, width = window.bottom - window.top, window.right - window.left
-        if self.y.factor and self.x.factor:
-            top, left = window.top - origin[0] * self.y.factor, window.left - origin[1] * self.x.factor
-            size = (samples.shape[1] * self.x.factor, samples.shape[0] * self.y.factor)
-            values = cv2.resize(samples, size, interpolation=cv2.INTER_LINEAR)
+        if not height * width:
+            return np.zeros((height, width), np.bool_)
+        if self.y.zoom and self.x.zoom:
+            rows, top = self.y.part(window.top, window.bottom, origin[0])
+            columns, left = self.x.part(window.left, window.right, origin[1])
+            part = samples[rows, columns]
+            size = (part.shape[1] * self.x.zoom, part.shape[0] * self.y.zoom)
+            values = cv2.resize(part, size, interpolation=cv2.INTER_LINEAR)
             found: NDArray[np.bool_] = values[top : top + height, left : left + width] > 0
             return found
         out = np.empty((height, width), np.bool_)
@@ -155,12 +175,6 @@ class Frame:
                 columns = slice(left, left + step)
                 np.greater(weights @ across[used, columns], 0, out=out[rows, columns])
         return out
-
-    def value(self, samples: NDArray[np.float32], origin: tuple[int, int], row: int, column: int) -> float:
-        """The up-sampled value of one pixel."""
-        y = self.y.weights[row, origin[0] : origin[0] + samples.shape[0]]
-        x = self.x.weights[column, origin[1] : origin[1] + samples.shape[1]]
-        return float(y @ (samples @ x))
 
 
 @lru_cache(maxsize=8)
@@ -187,6 +201,16 @@ def picture_frame(low: Size, box: Letterbox) -> Frame:
     return Frame(y, x)
 
 
+def _whole(inputs: int, outputs: int, factor: int, before: int, after: int) -> tuple[int, int]:
+    """`Axis.zoom` and `Axis.shift`."""
+    if factor == 1:  # what is cut away are whole samples, which are then not read
+        zoom, rest = divmod(outputs, inputs - before - after)
+        return (0, 0) if rest else (zoom, before * zoom)
+    if outputs == inputs * factor - before - after:
+        return factor, before
+    return 0, 0
+
+
 class _Taps(NamedTuple):
     """For each output: the sample before it, the one after it, and the weight of the latter."""
 
@@ -203,4 +227,6 @@ def _taps(inputs: int, outputs: int) -> _Taps:
     scale, half = np.float32(inputs) / np.float32(outputs), np.float32(0.5)
     position = np.maximum(scale * (np.arange(outputs, dtype=np.float32) + half) - half, np.float32(0))
     low = np.minimum(position.astype(np.int64), inputs - 1)
-    return _Taps(low, np.minimum(low + 1, inputs - 1), np.minimum(position - low.astype(np.float32), np.float32(1)))
+    weight = np.minimum(position - low.astype(np.float32), np.float32(1))
+    high = np.minimum(low + (weight > 0), inputs - 1)  # what has no weight is not read: it may lie in a border
+    return _Taps(low, high, weight)

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from segkit.core import rle
 from segkit.core.images import Letterbox, Size
-from segkit.core.inference._instances import Bits, Crop, Instance, Logits
-from segkit.core.inference._resample import Window, network_frame, picture_frame
+from segkit.core.inference._instances import Bits, Crop, Instance
 from segkit.core.inference.decode import Detections
+from segkit.core.inference.low import LowMasks
 from segkit.core.polygons import Outline, join, outlines
 
 
@@ -46,23 +46,9 @@ class InstanceMasks:
             letterbox: where the picture lies in the network's input.
             native: the convention: native picture, or network input.
         """
-        low: Size = (prototypes.shape[1], prototypes.shape[2])
-        frames = (network_frame(low, letterbox.target), picture_frame(low, letterbox))
-        windows = (frames[0].windows(detections.xyxy), frames[1].windows(letterbox.to_source(detections.xyxy)))
-        regions = _union(*(frame.reach(window) for frame, window in zip(frames, windows, strict=True)))
-        rows = prototypes.transpose(1, 0, 2)  # one small product a row: no copy, and no BLAS threads to wake
-        instances, kept = [], []
-        inside = np.flatnonzero((windows[native][:, 2:] > windows[native][:, :2]).all(axis=1)).tolist()
-        corners = [[Window(*window) for window in each.tolist()] for each in windows]
-        with np.errstate(over="ignore", invalid="ignore"):
-            for index in inside:
-                top, left, bottom, right = regions[index].tolist()
-                samples = detections.coefficients[index] @ rows[top:bottom, :, left:right]
-                instance = Logits(samples, (top, left), frames, (corners[0][index], corners[1][index]))
-                if instance.has_pixels(native):
-                    instances.append(instance)
-                    kept.append(index)
-        return cls(instances, letterbox, native), np.array(kept, np.int64)
+        low, inside = LowMasks.of(prototypes, detections, letterbox, native)
+        shown = low.showing(native)
+        return cls([low.instance(index) for index in shown.tolist()], letterbox, native), inside[shown]
 
     @classmethod
     def from_dense(cls, masks: NDArray[np.bool_]) -> InstanceMasks:
@@ -138,8 +124,3 @@ class InstanceMasks:
     def _to_picture(self, outline: Outline) -> NDArray[np.float32]:
         points: NDArray[np.float32] = outline.astype(np.float32)
         return points if self._native else self.letterbox.to_source(points)
-
-
-def _union(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N, 4) the smallest windows that hold both."""
-    return np.concatenate([np.minimum(one[:, :2], other[:, :2]), np.maximum(one[:, 2:], other[:, 2:])], axis=1)

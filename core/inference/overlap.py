@@ -17,8 +17,8 @@ def overlapped(
     """What `work` makes of each element, in order. `work` runs on threads of its own, on `lanes` elements at a time.
 
     While elements are worked on, the next is fetched here, on the thread that iterates, and whoever iterates is busy
-    with one that is finished: two more than there are lanes are alive at most. The first is worked on here, without a
-    thread: it has nobody to wait for, and is often the only one.
+    with one that is finished: two more than there are lanes are alive at most, three more with several lanes. With one
+    lane the first is worked on here, without a thread: it has nobody to wait for, and is often the only one.
 
     An error of `elements` or of `work` is raised in its place, after all that came before it. Closing the iterator, or
     an interrupt, waits for the element that is being worked on and drops the rest.
@@ -30,10 +30,11 @@ def overlapped(
         lanes: how many elements to work on at a time.
     """
     waiting: deque[Future[R]] = deque()
+    finished: deque[R] = deque()
     failure: Exception | None = None
     source = iter(elements)
     worker: ThreadPoolExecutor | None = None
-    first = True
+    first = lanes == 1
     try:
         while True:
             try:
@@ -45,13 +46,19 @@ def overlapped(
                 break
             if first or at_once(element):
                 first = False
+                yield from _taken(finished)
                 yield from _done(waiting, 0)
                 yield work(element)
             else:
                 worker = worker or ThreadPoolExecutor(lanes, thread_name_prefix="segkit-compute")
                 waiting.append(worker.submit(work, element))
-                yield from _done(waiting, lanes)
+                if lanes == 1:
+                    yield from _done(waiting, lanes)
+                else:  # whoever gets a finished one is busy for a while, and lanes that end together must not run empty
+                    yield from _taken(finished)
+                    finished.extend(_done(waiting, lanes))
             del element  # it would live until its successor is there
+        yield from _taken(finished)
         yield from _done(waiting, 0)
         if failure is not None:
             raise failure
@@ -64,3 +71,9 @@ def _done(waiting: deque[Future[R]], spare: int) -> Iterator[R]:
     """What came of the oldest ones, until `spare` are left."""
     while len(waiting) > spare:
         yield waiting.popleft().result()
+
+
+def _taken(finished: deque[R]) -> Iterator[R]:
+    """All of them, of which none is kept."""
+    while finished:
+        yield finished.popleft()

@@ -19,6 +19,7 @@ from segkit.core.backend.format import Concurrency
 from segkit.core.backend.metadata import Metadata
 from segkit.core.backend.options import LoadOptions
 from segkit.core.backend.returned import metadata_of
+from segkit.core.cores import physical
 from segkit.core.errors import OptionError, RuntimeFailure, SourceError
 from segkit.core.images import ImageBatch, Size, round_up
 from segkit.core.images.sources import Item
@@ -184,27 +185,33 @@ class Session:
         batch.make(self._views)
         return Prepared(items, batch)
 
-    def computed(self, prepared: Iterator[Prepared | SourceError]) -> Generator[Computed | SourceError, None, None]:
+    def computed(
+        self, prepared: Iterator[Prepared | SourceError], expected: int = 0
+    ) -> Generator[Computed | SourceError, None, None]:
         """The same with raw outputs, in order; the next batch is fetched while the runtime is busy.
 
         Threads that share one batch wait for each other after every layer, and for whoever prepares the next batch on
-        the same cores. So after the first few batches two are computed at a time, with the threads shared out: one for
-        each of two callers, the others for both. The second predictor that this takes is loaded once, and stays.
+        the same cores. So after the first few batches, or at once where more are `expected`, two are computed at a
+        time, with the threads shared out: one for each of two callers, the others for both. The second predictor that
+        this takes is loaded once, and stays.
         """
-        first = islice(prepared, MANY) if self._can_share_out() else prepared
+        first = islice(prepared, 0 if expected > MANY else MANY) if self._can_share_out() else prepared
         yield from overlapped(partial(self._compute, lambda: self._runner), first, at_once=_is_live)
         yield from overlapped(partial(self._compute, self._shared_out), prepared, at_once=_is_live, lanes=2)
 
     def _can_share_out(self) -> bool:
         own = self.format.own_threads and self.format.concurrency is Concurrency.PARALLEL
-        return own and self._options.device == "cpu" and (self._options.threads or 1) > 1
+        return own and self._options.device == "cpu" and self._threads > 1
+
+    @property
+    def _threads(self) -> int:
+        return self._options.threads or physical()
 
     def _shared_out(self) -> Runner:
         """Computes two batches at a time with all threads, and one with all but one."""
         with self._opening:
             if self._second is None:
-                threads = (self._options.threads or 1) - 1
-                self._second = self._load(self._options.model_copy(update={"threads": threads}))
+                self._second = self._load(self._options.model_copy(update={"threads": self._threads - 1}))
             return self._second
 
     def _prepared(self, items: Iterable[Item], args: PredictArguments) -> Iterator[Prepared | SourceError]:

@@ -74,8 +74,12 @@ def curves(
             continue
         falling = -confidence[chosen]
         ranks = np.arange(1, len(chosen) + 1)
-        for index in range(right.shape[1]):  # one by one: of a million detections all thresholds would be a gigabyte
-            hits = np.cumsum(right[chosen, index])
+        flags = right[chosen].T
+        for index in range(len(flags)):  # one by one: of a million detections all thresholds would be a gigabyte
+            if index and np.array_equal(flags[index], flags[index - 1]):
+                ap[row, index] = ap[row, index - 1]
+                continue
+            hits = np.cumsum(flags[index])
             recalls, precisions = hits / (objects[label] + _TINY), hits / ranks
             x, y = _envelope(recalls, precisions)
             heights = np.interp(_RECALLS, x, y)

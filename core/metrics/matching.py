@@ -31,6 +31,9 @@ SIZES: dict[str, tuple[float, float]] = {
 }
 """Pixels of the objects that each COCO lane counts, both ends included."""
 
+EDGES = (MEDIUM, LARGE)
+"""Pixels at which the lanes part."""
+
 PLAIN = len(SIZES)
 """The lane of the plain rules."""
 

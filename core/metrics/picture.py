@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core.metrics.matching import THRESHOLDS, Flags, Floats, Matched, match, outside
+from segkit.core.metrics.masks import Masks, masks_of
+from segkit.core.metrics.matching import EDGES, THRESHOLDS, Flags, Floats, Matched, match, outside
 from segkit.core.metrics.overlap import box_areas, box_overlaps, mask_overlaps
 from segkit.core.metrics.records import Found, Truth
-from segkit.core.metrics.runs import Runs, read_runs
 
 _BITS = 1 << np.arange(len(THRESHOLDS), dtype=np.uint16)
 
@@ -32,9 +31,6 @@ class Scored:
     rank: NDArray[np.uint8]
     right: NDArray[np.uint16]
     wrong: NDArray[np.uint16]
-
-
-_NO_RUNS = read_runs(())
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,23 +55,30 @@ def compare(found: Found, truth: Truth, masks: bool, conf: float, least: float) 
     """Work out the overlaps: by masks only of equal classes or from a confidence of `conf`, and from `least` on."""
     order = np.argsort(-found.confidence, kind="stable")
     confidence, classes, boxes = found.confidence[order], found.classes[order], found.boxes[order]
-    theirs = _truth_runs(truth, found)
-    overlaps, areas = [box_overlaps(boxes, truth.boxes, truth.crowds)], [box_areas(boxes)]
+    overlaps, areas, sizes = (
+        [box_overlaps(boxes, truth.boxes, truth.crowds)],
+        [box_areas(boxes)],
+        box_areas(truth.boxes),
+    )
+    theirs = _truth_masks(found, truth)
+    if theirs is not None:
+        sizes = theirs.areas(np.arange(len(truth)))
     if masks:
-        mine = read_runs([(found.masks or ())[index] for index in order])
         wanted = (classes[:, None] == truth.classes) | (confidence > conf)[:, None]
-        overlaps.append(mask_overlaps(mine, _NO_RUNS if theirs is None else theirs, truth.crowds, wanted, least))
-        areas.append(mine.areas)
-    sizes = theirs.areas if theirs is not None else box_areas(truth.boxes)
+        known, crowds = theirs or masks_of(()), truth.crowds
+        by_mask, pixels = mask_overlaps(masks_of(found.masks or ()), order, known, crowds, wanted, least, EDGES)
+        overlaps.append(by_mask)
+        areas.append(pixels)
     sizes = np.where(np.isnan(truth.sizes), sizes, truth.sizes)
     return Compared(confidence, classes, np.stack(overlaps), np.stack(areas), sizes)
 
 
-def _truth_runs(truth: Truth, found: Found) -> Runs | None:
+def _truth_masks(found: Found, truth: Truth) -> Masks | None:
     if truth.masks is None or not len(truth):
         return None
-    given: Sequence[int] | None = found.masks[0]["size"] if found.masks else None
-    return read_runs(truth.masks, given)
+    if isinstance(found.masks, Masks):
+        return masks_of(truth.masks, found.masks.size)
+    return masks_of(truth.masks, found.masks[0]["size"] if found.masks else None)
 
 
 def score(compared: Compared, truth: Truth) -> tuple[Scored, Flags]:

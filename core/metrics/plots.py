@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from segkit.core.metrics.results import Average, SegmentationMetrics
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +34,8 @@ LABELLED = 120
 
 _INK, _GREY = "#0b3d91", "#b8bec8"
 _DOTS = 100  # per inch
+_LEGEND = 9  # points
+_QUICKLY = {"compress_level": 1}  # flat colours: more effort makes no smaller file, and takes twice as long
 
 
 def save_plots(metrics: SegmentationMetrics, folder: str | Path) -> list[Path]:
@@ -51,10 +54,10 @@ def save_plots(metrics: SegmentationMetrics, folder: str | Path) -> list[Path]:
         for prefix, average in zip(("Box", "Mask"), metrics.averages, strict=False):
             for figure, name in _curves(average, names):
                 drawn.append(_save(figure, folder / f"{prefix}{name}_curve.png"))
+        empty = _EmptyMatrix(names, max(metrics.names))
         for prefix, kind, matrix in zip(("", "mask_"), ("boxes", "masks"), metrics.confusion_matrices, strict=False):
             for values, ending in ((matrix.matrix, ""), (matrix.normalised(), "_normalized")):
-                figure = _confusion(values, names, kind)
-                drawn.append(_save(figure, folder / f"{prefix}confusion_matrix{ending}.png"))
+                drawn.append(empty.save(values, kind, folder / f"{prefix}confusion_matrix{ending}.png"))
     return drawn
 
 
@@ -73,18 +76,40 @@ def _lettering(names: Mapping[int, str]) -> Iterator[dict[int, str]]:
 
 def _save(figure: Figure, path: Path) -> Path:
     with atomic_write(path) as partial:
-        figure.savefig(partial, format="png", dpi=_DOTS, bbox_inches="tight", facecolor="white")
+        figure.savefig(partial, format="png", dpi=_DOTS, facecolor="white", pil_kwargs=_QUICKLY)
     return path
 
 
-def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """Drawn without pyplot, which keeps every figure and changes the caller's."""
+class _Margins(NamedTuple):
+    """Room around the axes for what stands there, in inches: matplotlib would draw twice to find out."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+
+def _new_figure(width: float, height: float, margins: _Margins) -> tuple[Figure, Axes]:
+    """Axes of that size in inches. Drawn without pyplot, which keeps every figure and changes the caller's."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height))
+    whole = width + margins.left + margins.right, height + margins.bottom + margins.top
+    figure = Figure(figsize=whole)
     FigureCanvasAgg(figure)
-    return figure, figure.add_axes((0.1, 0.1, 0.8, 0.8))
+    place = (margins.left / whole[0], margins.bottom / whole[1], width / whole[0], height / whole[1])
+    return figure, figure.add_axes(place)
+
+
+def _width(texts: Iterable[str], size: float) -> float:
+    """Inches that the widest of some texts takes in letters of `size` points."""
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.font_manager import FontProperties
+
+    agg: Any = RendererAgg  # Any: matplotlib has no types here
+    renderer, letters = agg(1, 1, _DOTS), FontProperties(size=size)
+    widths = (renderer.get_text_width_height_descent(text, letters, ismath=False)[0] for text in texts if text)
+    return float(max(widths, default=0.0)) / _DOTS
 
 
 # -- curves ---------------------------------------------------------------------------------------------------------
@@ -107,15 +132,16 @@ def _lines(
     values: Floats, average: Average, names: Mapping[int, str], axes: tuple[str, str], title: str, notes: Any
 ) -> Figure:
     """One line a class and a strong one for their mean."""
-    figure, plot = _new_figure(8, 5.5)
     colours = _colours(len(values))
     labels = average.ap_class_index.tolist()
     if len(labels) == 1:
         title = title.replace("all classes", names[labels[0]])
-    for row, label in enumerate(labels if len(labels) > 1 else ()):
-        name = names[label] if notes is None else f"{names[label]}  {notes[row]}"
-        named = len(values) <= NAMED
-        plot.plot(GRID, values[row], linewidth=1.2 if named else 0.6, color=colours[row], label=_unhidden(name, named))
+    named = len(values) <= NAMED
+    texts = [names[label] if notes is None else f"{names[label]}  {notes[row]}" for row, label in enumerate(labels)]
+    beside = _width([title, *(texts if named else ())], _LEGEND) + 0.7
+    figure, plot = _new_figure(6.4, 4.4, _Margins(0.7, 0.6, beside, 0.4))
+    for row, text in enumerate(texts if len(texts) > 1 else ()):
+        plot.plot(GRID, values[row], linewidth=1.2 if named else 0.6, color=colours[row], label=_unhidden(text, named))
     if len(values):
         plot.plot(GRID, values.mean(axis=0), linewidth=3, color=_INK, label=title)
     else:
@@ -126,7 +152,7 @@ def _lines(
     plot.grid(color="#e6e8ec", linewidth=0.6)
     plot.set_axisbelow(True)
     if len(values):
-        plot.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+        plot.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=_LEGEND)
     return figure
 
 
@@ -144,46 +170,79 @@ def _colours(count: int) -> list[Any]:
 # -- confusion matrices ---------------------------------------------------------------------------------------------
 
 
-def _confusion(values: NDArray[Any], names: Mapping[int, str], kind: str) -> Figure:
-    """Rows found, columns true, the background last. The darker, the more; what is nowhere stays white."""
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap, PowerNorm
+class _EmptyMatrix:
+    """Rows found, columns true, the background last. The darker, the more; what is nowhere stays white.
 
-    count = len(values) - 1
-    side = float(np.clip(0.24 * count, 5.5, 15))
-    figure, plot = _new_figure(side * 1.15, side)
-    whole = np.issubdtype(values.dtype, np.integer)
-    top = max(float(values.max()), 1.0)
-    blues = ListedColormap(colormaps["Blues"](np.linspace(0.15, 1, 256)))  # one is seen beside none
-    shown = np.where(values > 0, values, np.nan)
-    image = plot.imshow(shown, cmap=blues, norm=PowerNorm(0.5, 0, top), interpolation="nearest")
-    if count <= NUMBERED:
-        _write_numbers(plot, values, top, whole)
-    _label(plot, count, names, side)
-    plot.set(xlabel="True", ylabel="Predicted")
-    plot.set_title(f"Confusion matrix, {kind}, " + ("counts" if whole else "shares of the true objects"))
-    figure.colorbar(image, ax=plot, fraction=0.04, pad=0.02)
-    return figure
+    The frame with the names takes most of the time and is the same for all matrices: it is drawn once.
+    """
+
+    def __init__(self, names: Mapping[int, str], last: int) -> None:
+        """Draw what the matrices of classes 0 to `last` share."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        count = last + 1
+        side = float(np.clip(0.2 * count, 4.4, 12))
+        places, texts = _ticks(count, names)
+        size = float(np.clip(side * 72 / len(places) * 0.75, 5, 10))
+        room = _width(texts, size) + 0.5
+        figure, plot = _new_figure(side, side, _Margins(room, room, 0.09 * side + 0.6, 0.4))
+        plot.set(xlim=(-0.5, count + 0.5), ylim=(count + 0.5, -0.5), xlabel="True", ylabel="Predicted")
+        plot.set_xticks(places, texts, rotation=90, fontsize=size)
+        plot.set_yticks(places, texts, fontsize=size)
+        plot.tick_params(length=2)
+        left, bottom, width, height = plot.get_position().bounds
+        self._figure, self._plot = figure, plot
+        self._canvas: Any = FigureCanvasAgg(figure)  # Any: matplotlib has no types here
+        self._canvas.draw()
+        self._frame = self._canvas.copy_from_bbox(figure.bbox)
+        self._beside = (left + 1.03 * width, bottom, 0.03 * width, height)
+
+    def save(self, values: NDArray[Any], kind: str, path: Path) -> Path:
+        """Draw counts, or shares, of `kind` into the frame.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        from matplotlib import colormaps
+        from matplotlib.colors import ListedColormap, PowerNorm
+        from matplotlib.image import imsave
+
+        plot, whole = self._plot, bool(np.issubdtype(values.dtype, np.integer))
+        top = max(float(values.max()), 1.0)
+        blues = ListedColormap(colormaps["Blues"](np.linspace(0.15, 1, 256)))  # one is seen beside none
+        shown = np.where(values > 0, values, np.nan)
+        image = plot.imshow(shown, cmap=blues, norm=PowerNorm(0.5, 0, top), interpolation="nearest")
+        numbers = _write_numbers(plot, values, top, whole) if len(values) - 1 <= NUMBERED else []
+        plot.set_title(f"Confusion matrix, {kind}, " + ("counts" if whole else "shares of the true objects"))
+        scale = self._figure.add_axes(self._beside)
+        bar = self._figure.colorbar(image, cax=scale)
+        self._canvas.restore_region(self._frame)
+        for artist in (image, *numbers, *plot.spines.values(), plot.title):
+            plot.draw_artist(artist)
+        self._figure.draw_artist(scale)
+        bar.remove()
+        for artist in (image, *numbers):
+            artist.remove()
+        with atomic_write(path) as partial:
+            imsave(partial, np.asarray(self._canvas.buffer_rgba()), format="png", dpi=_DOTS, pil_kwargs=_QUICKLY)
+        return path
 
 
-def _write_numbers(plot: Axes, values: NDArray[Any], top: float, whole: bool) -> None:
-    size = 10 if len(values) <= 12 else 7
+def _write_numbers(plot: Axes, values: NDArray[Any], top: float, whole: bool) -> list[Text]:
+    size = 10 if len(values) <= 12 else 6
+    written = []
     for row, column in np.argwhere(values > 0):
         value = values[row, column]
         text = str(int(value)) if whole else f"{value:.2f}"
         colour = "white" if value > top * 0.4 else "#202020"
-        plot.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
+        written.append(plot.text(column, row, text, ha="center", va="center", fontsize=size, color=colour))
+    return written
 
 
-def _label(plot: Axes, count: int, names: Mapping[int, str], side: float) -> None:
+def _ticks(count: int, names: Mapping[int, str]) -> tuple[list[int], list[str]]:
+    """Where names stand along a matrix, and which."""
     if count <= LABELLED:
-        places = list(range(count + 1))
-        texts = [names.get(label, str(label)) for label in range(count)] + ["background"]
-    else:
-        step = -(-count // 50)
-        places = [*range(0, count - step // 2, step), count]
-        texts = [*map(str, places[:-1]), "background"]
-    size = float(np.clip(side * 72 * 0.8 / max(len(places), 1) * 0.75, 5, 10))
-    plot.set_xticks(places, texts, rotation=90, fontsize=size)
-    plot.set_yticks(places, texts, fontsize=size)
-    plot.tick_params(length=2)
+        return list(range(count + 1)), [names.get(label, str(label)) for label in range(count)] + ["background"]
+    step = -(-count // 50)
+    places = [*range(0, count - step // 2, step), count]
+    return places, [*map(str, places[:-1]), "background"]

@@ -1,18 +1,14 @@
 """Many run-length masks at once: where they are on, how large they are, and how much of one lies in another.
 
-All work is proportional to the runs, never to the pixels. `segkit.core.rle` explains the encoding of one mask.
+All work is proportional to the runs, never to the pixels. `coding` makes them of masks and of COCO's strings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from segkit.core.errors import InputError
-from segkit.core.rle import Rle
 
 Integers = NDArray[np.int64]
 
@@ -60,6 +56,21 @@ class Runs:
             boxes[filled, column] = reduce.reduceat(side, self.first[filled])
         return boxes
 
+    def crop(self, index: int) -> tuple[NDArray[np.bool_], int, int]:
+        """The pixels of one mask, with the first row and column."""
+        some = slice(self.first[index], self.first[index + 1])
+        start, end = self.start[some], self.start[some] + self.length[some]
+        if not len(start):
+            return np.zeros((0, 0), np.bool_), 0, 0
+        left, right = int(start[0] // self.height), int((end[-1] - 1) // self.height) + 1
+        turns = np.zeros((right - left) * self.height + 1, np.int8)
+        turns[start - left * self.height] = 1
+        turns[end - left * self.height] -= 1  # where one run meets the next nothing turns
+        columns = np.cumsum(turns[:-1], dtype=np.int8).view(np.bool_).reshape(right - left, self.height)
+        rows = np.flatnonzero(columns.any(axis=0))
+        top, bottom = int(rows[0]), int(rows[-1]) + 1
+        return np.ascontiguousarray(columns[:, top:bottom].T), top, left
+
     def shared(self, mine: Integers, other: Runs, theirs: Integers) -> NDArray[np.float64]:
         """(P,) pixels that mask `mine[i]` of these and mask `theirs[i]` of `other` have in common."""
         found = np.zeros(len(mine))
@@ -93,66 +104,3 @@ class Runs:
         inside = np.concatenate([[0], np.cumsum(passed(place + other.length[run]) - passed(place))])
         shared: Integers = inside[ends] - inside[ends - counts]
         return shared
-
-
-def read_runs(masks: Sequence[Rle], size: Sequence[int] | None = None) -> Runs:
-    """The runs of masks of one picture; `size` (height, width) is needed only to say what a picture without masks has.
-
-    Raises:
-        InputError: a mask has another size than the first, or its runs do not fill its picture.
-    """
-    height, width = size if size is not None else masks[0]["size"] if masks else (0, 0)
-    for index, mask in enumerate(masks):
-        if tuple(mask["size"]) != (height, width):
-            given = "x".join(map(str, mask["size"]))
-            raise InputError(f"Mask {index} is {given} (height x width), but the picture is {height}x{width}.")
-    lengths, counts = _decompress([mask["counts"] for mask in masks])
-    bounds = np.concatenate([[0], np.cumsum(counts)])
-    ends = np.cumsum(lengths)
-    filled = np.diff(np.concatenate([[0], ends])[bounds])
-    wrong = np.flatnonzero(filled != height * width)
-    if len(wrong) or (lengths < 0).any():
-        which = f"mask {wrong[0]}" if len(wrong) else "a mask"
-        raise InputError(f"The runs of {which} do not fill its {height}x{width} pixels.")
-    on = np.flatnonzero((_places(counts) & 1) & (lengths > 0))
-    owner = np.repeat(np.arange(len(masks)), counts)[on]
-    first = np.searchsorted(on, bounds)
-    return Runs(ends[on] - lengths[on] - height * width * owner, lengths[on], first, int(height), int(height * width))
-
-
-def _places(counts: Integers) -> Integers:
-    """0, 1, 2, … for each of `counts`, one after the other."""
-    places: Integers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return places
-
-
-def _decompress(strings: Sequence[str]) -> tuple[Integers, Integers]:
-    """Run lengths of all strings, one after the other, and (N,) how many each has."""
-    data = np.frombuffer("".join(strings).encode("ascii"), np.uint8).astype(np.int64) - 48
-    last = np.flatnonzero(data < 32)  # of the groups of 5 bits that make a number, the lowest first
-    if not len(last):
-        return np.zeros(0, np.int64), np.zeros(len(strings), np.int64)
-    groups = np.diff(last, prepend=-1)
-    values = ((data[last] ^ 16) - 16) << 5 * (groups - 1)  # its highest bit is the sign
-    for back in range(1, int(groups.max())):
-        some = np.flatnonzero(groups > back)
-        values[some] += (data[last[some] - back] & 31) << 5 * (groups[some] - 1 - back)
-    counts = np.diff(np.searchsorted(last, np.cumsum([len(text) for text in strings])), prepend=0)
-    return _undo_differences(values, counts), counts
-
-
-def _undo_differences(values: Integers, counts: Integers) -> Integers:
-    """Run lengths: from the fourth of a mask on, each value is the difference to the length two before.
-
-    Two running sums over everything, at even and at odd places, less what they were where a mask's own begin: at its
-    second and third value. Its first stands alone.
-    """
-    sums = np.zeros(len(values) + 2, np.int64)
-    sums[2::2], sums[3::2] = np.cumsum(values[::2]), np.cumsum(values[1::2])
-    first = np.cumsum(counts) - counts
-    before = sums[np.minimum(first[:, None] + [2, 1], len(values) + 1)].ravel()
-    mask = np.repeat(2 * np.arange(len(counts)), counts)
-    lengths: Integers = sums[2:] - before[mask + (_places(counts) & 1)]
-    begins = first[counts > 0]
-    lengths[begins] = values[begins]
-    return lengths

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core.metrics.matching import PLAIN, SIZES, THRESHOLDS, Floats
+from segkit.core.metrics.matching import PLAIN, SIZES, THRESHOLDS, Flags, Floats
 from segkit.core.metrics.picture import Scored, unpacked
 
 MOST = (1, 10, 100)
@@ -89,26 +89,34 @@ def coco(tally: Tally, kind: int) -> Coco:
     precision, recall = np.full(shape, -1.0), np.full((*shape, len(MOST)), -1.0)
     for label in np.flatnonzero(tally.objects[0]):
         rows = order[bounds[label] : bounds[label + 1]]
+        sizes = np.flatnonzero(tally.objects[:PLAIN, label])
+        objects = tally.objects[sizes, label]
+        right, wrong = (unpacked(bits[rows, kind][:, sizes]) for bits in (scored.right, scored.wrong))
+        precision[label, sizes] = _mean_precision(right, wrong, objects)
         ranks = scored.rank[rows]
-        for size in np.flatnonzero(tally.objects[:PLAIN, label]):
-            objects = int(tally.objects[size, label])
-            right, wrong = (unpacked(bits[rows, kind, size]) for bits in (scored.right, scored.wrong))
-            precision[label, size] = _mean_precision(right, wrong, objects)
-            for index, most in enumerate(MOST):
-                recall[label, size, :, index] = right[ranks < most].sum(axis=0) / objects
+        for index, most in enumerate(MOST):
+            hits = right if most == MOST[-1] else right[ranks < most]
+            recall[label, sizes, :, index] = np.count_nonzero(hits, axis=0) / objects[:, None]
     return Coco(precision, recall)
 
 
-def _mean_precision(right: NDArray[np.bool_], wrong: NDArray[np.bool_], objects: int) -> Floats:
-    """(T,) mean precision over 101 recalls, of (N, T) flags in descending order of confidence."""
-    means = np.zeros(right.shape[1])
-    for index in np.flatnonzero(right.any(axis=0)):
-        at = np.flatnonzero(right[:, index])
-        hits = np.arange(1, len(at) + 1)
-        misses = np.cumsum(wrong[:, index])[at]
-        precision = hits / (misses + hits + np.spacing(1))
-        # The best precision at this or a greater recall; it only rises where a detection is right.
-        envelope = np.maximum.accumulate(precision[::-1])[::-1]
-        reached = np.searchsorted(hits / objects, RECALLS, side="left")
-        means[index] = envelope[reached[reached < len(at)]].sum() / len(RECALLS)
+def _mean_precision(right: Flags, wrong: Flags, objects: NDArray[np.int64]) -> Floats:
+    """(S, T) mean precision over 101 recalls, of (N, S, T) flags in descending order of confidence; (S,) objects."""
+    _, sizes, thresholds = right.shape
+    lanes, rows = np.nonzero(right.reshape(len(right), sizes * thresholds).T)
+    if not len(rows):
+        return np.zeros((sizes, thresholds))
+    counts = np.bincount(lanes, minlength=sizes * thresholds)
+    most = int(counts.max())
+    hits = np.arange(1, len(rows) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+    misses = np.cumsum(wrong.reshape(len(wrong), sizes * thresholds), axis=0, dtype=np.int32)[rows, lanes]
+    # The precision at each hit; nothing, where there are fewer hits than in other lanes.
+    precision = np.zeros((sizes * thresholds, most))
+    precision[lanes, hits - 1] = hits / (misses + hits + np.spacing(1))
+    # The best precision at this or a greater recall; it only rises where a detection is right.
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1].reshape(sizes, thresholds, most)
+    means = np.zeros((sizes, thresholds))
+    for size, count in enumerate(objects.tolist()):
+        reached = np.searchsorted(np.arange(1, most + 1) / count, RECALLS, side="left")
+        means[size] = envelope[size][:, reached[reached < most]].sum(axis=1) / len(RECALLS)
     return means

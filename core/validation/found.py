@@ -13,28 +13,32 @@ from numpy.typing import NDArray
 
 from segkit.core.data.dataset import Dataset
 from segkit.core.errors import SourceError
-from segkit.core.images import ImageBatch, Letterbox
+from segkit.core.images import ImageBatch, Letterbox, Picture
 from segkit.core.images.items import Item
 from segkit.core.images.reading import read_picture
 from segkit.core.inference.arguments import PredictArguments
 from segkit.core.inference.decode import Detections, select_by
+from segkit.core.inference.low import LowMasks
 from segkit.core.inference.masks import InstanceMasks
 from segkit.core.inference.results import Results
 from segkit.core.inference.session import Computed, Prepared, Session
 from segkit.core.metrics import Found
-from segkit.core.rle import Rle
-from segkit.core.validation.encoding import encode_all
+from segkit.core.metrics.masks import Cropped, Masks
 from segkit.core.validation.shapes import Group
 
 STEPS = ("preprocess", "inference", "postprocess")
 
 
 class Seen(NamedTuple):
-    """One picture with what was found in it: its place in the data set, the same for scoring, and seconds by step."""
+    """One picture with what was found in it: its place in the data set, the objects, and seconds by step.
+
+    Few look at the results of a picture: they are made of the same objects when somebody does.
+    """
 
     place: int
-    result: Results
+    picture: Picture
     found: Found
+    result: Callable[[], Results]
     seconds: dict[str, float]
 
 
@@ -56,7 +60,8 @@ def look(
         at_once: most pictures in one run.
         on_error: called for a picture that can no longer be read; it is left out.
     """
-    with closing(session.computed(_prepared(session, dataset, groups, at_once))) as run:
+    prepared = _prepared(session, dataset, groups, at_once)
+    with closing(session.computed(prepared, len(dataset) // at_once)) as run:
         for done in map(partial(_noted, on_error), run):
             if done is not None:
                 yield from _selected(session, done, args)
@@ -72,7 +77,8 @@ def look_again(
             rows = np.asarray(result.boxes.data, np.float64)
             masks = result.masks.rle() if result.masks is not None else []
             found = Found(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), masks)
-            yield Seen(place, result, found, {step: (result.speed[step] or 0.0) / 1e3 for step in STEPS})
+            seconds = {step: (result.speed[step] or 0.0) / 1e3 for step in STEPS}
+            yield Seen(place, result.orig_img, found, partial(_itself, result), seconds)
 
 
 def _prepared(
@@ -120,34 +126,56 @@ def _selected(session: Session, done: Computed, args: PredictArguments) -> Itera
     start = time.perf_counter()
     selections = select_by(done.raw, args, multi_label=True)
     shared = (time.perf_counter() - start) / count
+    names = session.names(done.raw)
     for index, (item, detections) in enumerate(zip(done.items, selections, strict=True)):
         start = time.perf_counter()
         box = done.batch.geometry[index]
-        detections, masks, runs = _masks(done.raw.prototypes[index], detections, box)
+        detections, masks = _masks(done.raw.prototypes[index], detections, box)
         boxes, confidence = box.to_source(detections.xyxy), detections.confidence
-        found = Found(boxes.astype(np.float64), confidence.astype(np.float64), detections.classes, runs)
+        scored = masks.scored(box)
+        found = Found(boxes.astype(np.float64), confidence.astype(np.float64), detections.classes, scored)
         spent = shared + time.perf_counter() - start
         times = dict(zip(STEPS, (done.batch.seconds / count, done.seconds / count, spent), strict=True))
-        rows = np.column_stack([boxes, confidence, detections.classes]).astype(np.float32)
         assert item.picture is not None
-        result = Results(item.picture, item.path, session.names(done.raw), rows, masks)
-        yield Seen(item.index, result, found, times)
+        result = partial(_results, item.picture, item.path, names, found, masks, box)
+        yield Seen(item.index, item.picture, found, result, times)
 
 
-def _masks(
-    prototypes: NDArray[np.float32], detections: Detections, box: Letterbox
-) -> tuple[Detections, InstanceMasks, list[Rle]]:
-    """The detections that have a mask, their masks and these as run lengths.
+class _Shared(NamedTuple):
+    """Masks of some of which several detections share one: (N,) its number."""
 
-    An anchor that was found as several classes has one mask: it is made once.
-    """
+    low: LowMasks
+    numbers: NDArray[np.int64]
+
+    def scored(self, box: Letterbox) -> Masks:
+        """As scoring takes them."""
+        windows = self.low.windows[True][:, [1, 0, 3, 2]].astype(np.float64)
+        return Cropped(partial(self.low.crop, native=True), windows, box.source, self.numbers)
+
+    def instances(self, box: Letterbox) -> InstanceMasks:
+        """As results take them."""
+        return InstanceMasks([self.low.instance(number) for number in self.numbers.tolist()], box, native=True)
+
+
+def _masks(prototypes: NDArray[np.float32], detections: Detections, box: Letterbox) -> tuple[Detections, _Shared]:
+    """The detections that have a mask, and these; an anchor that was found as several classes has one."""
     anchors = detections.anchors if (detections.anchors >= 0).all() else np.arange(len(detections))
     _, first, which = np.unique(anchors, return_index=True, return_inverse=True)
-    masks, kept = InstanceMasks.from_prototypes(prototypes, detections[first], box, native=True)
-    runs = encode_all([masks.native_crop(number) for number in range(len(masks))], box.source)
+    low, inside = LowMasks.of(prototypes, detections[first], box, native=True)
+    shown = low.showing(native=True)
     number_of = np.full(len(first), -1)
-    number_of[kept] = np.arange(len(kept))
-    numbers = number_of[which.reshape(-1)]
+    number_of[inside[shown]] = shown
+    numbers = number_of[which]
     has_mask = numbers >= 0
-    numbers = numbers[has_mask]
-    return detections[has_mask], masks[numbers], [runs[number] for number in numbers.tolist()]
+    return detections[has_mask], _Shared(low, numbers[has_mask])
+
+
+def _results(
+    picture: Picture, path: str, names: dict[int, str], found: Found, masks: _Shared, box: Letterbox
+) -> Results:
+    rows = np.column_stack([found.boxes, found.confidence, found.classes]).astype(np.float32)
+    return Results(picture, path, names, rows, masks.instances(box))
+
+
+def _itself(result: Results) -> Results:
+    return result

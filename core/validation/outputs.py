@@ -59,9 +59,9 @@ class Outputs:
             self._results.add(sample.image_id, seen.found)
         if self._args.save_txt:
             stem = self._stems.of_picture(str(sample.path))
-            seen.result.save_txt(self.folder / "labels" / f"{stem}.txt", save_conf=self._args.save_conf)
+            seen.result().save_txt(self.folder / "labels" / f"{stem}.txt", save_conf=self._args.save_conf)
         if self._sheets is not None:
-            self._sheets.add(seen.result, seen.found, truth)
+            self._sheets.add(seen.picture, seen.found, truth)
 
     def finish(self, metrics: SegmentationMetrics) -> None:
         """All pictures were seen: write curves and the confusion matrix.

@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core import rle
 from segkit.core.images import PAD_VALUE, Letterbox, Picture
 from segkit.core.inference.masks import InstanceMasks
 from segkit.core.inference.results import Results
 from segkit.core.inference.saving import write_picture
 from segkit.core.metrics import Found, Truth
+from segkit.core.metrics.coding import Crop
+from segkit.core.metrics.masks import masks_of
 from segkit.core.rle import Rle
 
 BATCHES, ON_SHEET = 3, 16
@@ -35,21 +36,27 @@ class Sheets:
         self._number = 0
         self._tiles: tuple[list[Picture], list[Picture]] = ([], [])
 
-    def add(self, result: Results, found: Found, truth: Truth) -> None:
+    @property
+    def full(self) -> bool:
+        """Whether the last sheet is written: there is room for no more."""
+        return self._number == BATCHES
+
+    def add(self, picture: Picture, found: Found, truth: Truth) -> None:
         """One more picture; nothing happens once the last sheet is full.
 
         Raises:
             OutputError: a sheet cannot be written.
         """
-        if self._number == BATCHES:
+        if self.full:
             return
+        box = Letterbox.fit((picture.shape[0], picture.shape[1]), (SIDE, SIDE))
+        small = cv2.resize(picture, box.resized[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         sure = np.flatnonzero(found.confidence > CONFIDENT)
-        masks = [(found.masks or [])[index] for index in sure.tolist()] if found.masks is not None else []
         predicted = np.column_stack([found.boxes, found.confidence, found.classes])[sure]
         labelled = np.column_stack([truth.boxes, np.ones(len(truth.boxes)), truth.classes])
-        picture = result.orig_img
-        self._tiles[0].append(self._tile(picture, labelled, truth.masks or (), confidence=False))
-        self._tiles[1].append(self._tile(picture, predicted, masks, confidence=True))
+        every = np.arange(len(truth))
+        self._tiles[0].append(self._tile(small, box, labelled, _crops(truth.masks, every), confidence=False))
+        self._tiles[1].append(self._tile(small, box, predicted, _crops(found.masks, sure), confidence=True))
         if len(self._tiles[0]) == self._count:
             self.close()
 
@@ -66,21 +73,38 @@ class Sheets:
             tiles.clear()
         self._number += 1
 
-    def _tile(self, picture: Picture, rows: NDArray[np.floating], masks: Sequence[Rle], *, confidence: bool) -> Picture:
+    def _tile(
+        self, small: Picture, box: Letterbox, rows: NDArray[np.floating], crops: Sequence[Crop], *, confidence: bool
+    ) -> Picture:
         """(SIDE, SIDE, 3): the picture made to fit, with objects (N, 6) x1, y1, x2, y2, confidence, class drawn in."""
-        box = Letterbox.fit((picture.shape[0], picture.shape[1]), (SIDE, SIDE))
-        height, width = box.resized
-        small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         drawn = rows.astype(np.float32)
         drawn[:, :4] *= np.array(box.scale[::-1] * 2, np.float32)
-        dense = np.zeros((len(masks), height, width), np.bool_)
-        for canvas, mask in zip(dense, masks, strict=True):
-            bits = np.ascontiguousarray(rle.decode(mask)).view(np.uint8)
-            canvas[...] = cv2.resize(bits, (width, height), interpolation=cv2.INTER_NEAREST)
-        result = Results(small.astype(np.uint8), "", self._names, drawn, InstanceMasks.from_dense(dense))
+        masks = InstanceMasks.from_dense(_made_small(crops, box))
         tile = np.full((SIDE, SIDE, 3), PAD_VALUE, np.uint8)
+        height, width = box.resized
+        result = Results(small, "", self._names, drawn, masks)
         tile[box.top : box.top + height, box.left : box.left + width] = result.plot(conf=confidence)
         return tile
+
+
+def _crops(masks: Sequence[Rle] | None, which: NDArray[np.int64]) -> list[Crop]:
+    known = masks_of(masks or ())
+    return [known.crop(index) for index in which.tolist()] if masks is not None else []
+
+
+def _made_small(crops: Sequence[Crop], box: Letterbox) -> NDArray[np.bool_]:
+    """(N, h, w) masks of a picture as it is drawn."""
+    dense = np.zeros((len(crops), *box.resized), np.bool_)
+    for canvas, (mask, top, left) in zip(dense, crops, strict=True):
+        rows, columns = (
+            (round(start * scale), round((start + length) * scale))
+            for start, length, scale in zip((top, left), mask.shape, box.scale, strict=True)
+        )
+        size = (columns[1] - columns[0], rows[1] - rows[0])
+        if min(size) > 0:
+            bits = np.ascontiguousarray(mask).view(np.uint8)
+            canvas[slice(*rows), slice(*columns)] = cv2.resize(bits, size, interpolation=cv2.INTER_NEAREST)
+    return dense
 
 
 def _sheet(tiles: Sequence[Picture]) -> Picture:

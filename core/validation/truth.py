@@ -10,19 +10,20 @@ file's. On the text labels of coco128 and of 100 pictures of COCO val2017, mask 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from segkit.core import rle
 from segkit.core.data.labels import Labels, Outline, Shape
-from segkit.core.data.raster import fill
+from segkit.core.data.raster import Crop, fill
 from segkit.core.data.reading.coco import is_coco as is_coco_file
 from segkit.core.data.sample import Sample
 from segkit.core.data.tracing import INSET
 from segkit.core.errors import MissingDependencyError
 from segkit.core.images.size import Size
 from segkit.core.metrics import Truth
+from segkit.core.metrics.masks import KEPT, Cropped
 from segkit.core.rle import Rle
 
 DECIMALS = 3
@@ -49,20 +50,34 @@ def truth_of(labels: Labels, size: Size, *, coco: bool) -> Truth:
     """
     height, width = size
     boxes = labels.boxes.astype(np.float64) * [width, height, width, height]
-    masks = [mask_of(shape, box, size, coco=coco) for shape, box in zip(labels.shapes, boxes.tolist(), strict=True)]
+    shapes = zip(labels.shapes, boxes.tolist(), strict=True)
+    masks = _together((mask_of(shape, box, size, coco=coco) for shape, box in shapes), size)
     return Truth(boxes, labels.classes, labels.crowd, labels.areas, masks)
 
 
-def mask_of(shape: Shape, box: Sequence[float], size: Size, *, coco: bool) -> Rle:
-    """Run lengths of one object; `box` in pixels is used where there is no outline."""
+def mask_of(shape: Shape, box: Sequence[float], size: Size, *, coco: bool) -> Rle | Crop:
+    """Pixels of one object, or their run lengths; `box` in pixels is used where there is no outline."""
     if isinstance(shape, dict):
         return shape
     if not shape:
         return _filled(box, size)
     if coco or all(is_traced(outline, size) for outline in shape):
         return polygons_to_rle(shape, size)
-    pixels = [np.rint(outline * np.array(size[::-1], np.float32)).astype(np.int32) for outline in shape]
-    return rle.encode(*fill(pixels, size), size)
+    return fill([np.rint(outline * np.array(size[::-1], np.float32)).astype(np.int32) for outline in shape], size)
+
+
+def _together(masks: Iterable[Rle | Crop], size: Size) -> Sequence[Rle]:
+    """As pixels where all are there as pixels and few enough to be held; else as run lengths."""
+    held: list[Rle | Crop] = []
+    pixels = 0
+    for mask in masks:
+        pixels += mask.mask.size if isinstance(mask, Crop) else 0
+        held.append(rle.encode(*mask, size) if isinstance(mask, Crop) and pixels > KEPT else mask)
+    crops = [mask for mask in held if isinstance(mask, Crop)]
+    if len(crops) < len(held):
+        return [rle.encode(*mask, size) if isinstance(mask, Crop) else mask for mask in held]
+    corners = [[left, top, left + mask.shape[1], top + mask.shape[0]] for mask, top, left in crops]
+    return Cropped(crops.__getitem__, np.array(corners, np.float64).reshape(-1, 4), size)
 
 
 def is_traced(outline: Outline, size: Size) -> bool:
@@ -86,6 +101,6 @@ def polygons_to_rle(outlines: Sequence[Outline], size: Size) -> Rle:
     return {"size": [height, width], "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
 
 
-def _filled(box: Sequence[float], size: Size) -> Rle:
+def _filled(box: Sequence[float], size: Size) -> Crop:
     left, top, right, bottom = (round(value) for value in np.clip(box, 0, [size[1], size[0]] * 2).tolist())
-    return rle.encode(np.ones((max(bottom - top, 0), max(right - left, 0)), np.bool_), top, left, size)
+    return Crop(np.ones((max(bottom - top, 0), max(right - left, 0)), np.bool_), top, left)

@@ -13,6 +13,7 @@ from segkit.core.data.dataset import Dataset
 from segkit.core.data.problems import Kind
 from segkit.core.errors import SourceError
 from segkit.core.inference.arguments import PredictArguments
+from segkit.core.inference.results import Results
 from segkit.core.inference.session import Session
 from segkit.core.metrics import Evaluator, SegmentationMetrics
 from segkit.core.notices import notice, progress
@@ -123,9 +124,12 @@ def _at_once(session: Session, args: ValArguments) -> int:
 
 
 def _as_one_class(seen: Seen) -> Seen:
-    result = seen.result
-    result.boxes.data[:, -1] = 0
-    return seen._replace(found=replace(seen.found, classes=np.zeros_like(seen.found.classes)))
+    def result() -> Results:
+        made = seen.result()
+        made.boxes.data[:, -1] = 0
+        return made
+
+    return seen._replace(found=replace(seen.found, classes=np.zeros_like(seen.found.classes)), result=result)
 
 
 def _say_limits(built_in: Selection | None, wanted: PredictArguments) -> None:
