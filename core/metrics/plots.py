@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,8 +106,7 @@ def _width(texts: Iterable[str], size: float) -> float:
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.font_manager import FontProperties
 
-    agg: Any = RendererAgg  # Any: matplotlib has no types here
-    renderer, letters = agg(1, 1, _DOTS), FontProperties(size=size)
+    renderer, letters = cast(Any, RendererAgg)(1, 1, _DOTS), FontProperties(size=size)  # no types here
     widths = (renderer.get_text_width_height_descent(text, letters, ismath=False)[0] for text in texts if text)
     return float(max(widths, default=0.0)) / _DOTS
 
@@ -192,7 +191,7 @@ class _EmptyMatrix:
         plot.tick_params(length=2)
         left, bottom, width, height = plot.get_position().bounds
         self._figure, self._plot = figure, plot
-        self._canvas: Any = FigureCanvasAgg(figure)  # Any: matplotlib has no types here
+        self._canvas = cast(Any, FigureCanvasAgg(figure))  # matplotlib has no types here
         self._canvas.draw()
         self._frame = self._canvas.copy_from_bbox(figure.bbox)
         self._beside = (left + 1.03 * width, bottom, 0.03 * width, height)
