@@ -31,8 +31,10 @@ from segkit.core.images.signature import is_tiff, what_it_is
 MAX_PIXELS = 300_000_000
 """Larger pictures are refused before they are decoded (a 100 kB file can claim gigapixels)."""
 
-_STRIP = 1 << 18
-"""Pixels converted at a time: a strip stays in the processor's cache and no second full-size copy exists."""
+_STRIP = 1 << 16
+"""Pixels converted at a time: a strip stays in the processor's cache and no second full-size copy exists. The memory of
+strips four times as large goes back to the system after each one, which takes as long as half the decoding.
+"""
 
 _NO_SCALE = "no agreed brightness; save the picture with 8 or 16 bits a channel"
 _pillow_limit = threading.Lock()

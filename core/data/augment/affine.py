@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from segkit.core.data.augment.arguments import AugmentArguments
 from segkit.core.data.augment.clip import clipped
 from segkit.core.data.augment.filters import worth_keeping
-from segkit.core.data.augment.scene import Points, Scene
+from segkit.core.data.augment.patchwork import seen
+from segkit.core.data.augment.scene import Scene
 from segkit.core.images.batch import Picture
 from segkit.core.images.geometry import PAD_VALUE
 from segkit.core.images.size import Size
@@ -82,19 +84,38 @@ def affine(scene: Scene, motion: Motion, target: Size) -> Scene:
     return new.take(worth_keeping(old[left], new.boxes, new.outlined))
 
 
-def projected(points: Points, way: NDArray[np.float64]) -> NDArray[np.float64]:
+def projected(points: NDArray[np.floating[Any]], way: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Points (P, 2) through a (3, 3) matrix."""
-    if not way[2, :2].any():
-        return np.asarray(points @ way[:2, :2].T + way[:2, 2])
-    there = points @ way[:, :2].T + way[:, 2]
-    return np.asarray(there[:, :2] / there[:, 2:])
+    # Products and sums one by one: those of a matrix may be rounded in other ways on other numbers of threads.
+    x, y = points.T.astype(np.float64)
+    there = np.stack([x * row[0] + y * row[1] + row[2] for row in way[:2]], axis=1)
+    if way[2, :2].any():
+        there /= (x * way[2, 0] + y * way[2, 1] + way[2, 2])[:, None]
+    return there
 
 
 def _warped(scene: Scene, way: NDArray[np.float64], target: Size) -> Picture:
     """The picture through the matrix, bilinear, with a grey border."""
     pixels = np.linalg.inv(_TO_EDGES) @ way @ _TO_EDGES
-    border = (PAD_VALUE, PAD_VALUE, PAD_VALUE)
-    size = target[1], target[0]
+    left, top, size = _needed(pixels, scene.size, target)
+    if not min(size):
+        return np.full((*target, 3), PAD_VALUE, np.uint8)
+    pixels = pixels @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
+    part, border = seen(scene.shown, left, top, size), (PAD_VALUE,) * 4
     if way[2, :2].any():
-        return np.asarray(cv2.warpPerspective(scene.picture, pixels, size, borderValue=border), np.uint8)
-    return np.asarray(cv2.warpAffine(scene.picture, pixels[:2], size, borderValue=border), np.uint8)
+        warped = cv2.warpPerspective(part, pixels, target[::-1], borderValue=border)
+    else:
+        warped = cv2.warpAffine(part, pixels[:2], target[::-1], borderValue=border)
+    return np.asarray(cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR), np.uint8)
+
+
+def _needed(pixels: NDArray[np.float64], source: Size, target: Size) -> tuple[int, int, Size]:
+    """The part of the source that the target shows, a pixel more on each side: left, top and (height, width)."""
+    if pixels[2, :2].any():
+        return 0, 0, source
+    corners = np.array([(-1, -1), (target[1], -1), (-1, target[0]), (target[1], target[0])], float)
+    there = projected(corners, np.linalg.inv(pixels))
+    low = np.maximum(np.floor(there.min(axis=0)).astype(int) - 1, -1)
+    high = np.minimum(np.ceil(there.max(axis=0)).astype(int) + 2, (source[1] + 1, source[0] + 1))
+    width, height = (high - low).clip(0).tolist()
+    return int(low[0]), int(low[1]), (height, width)

@@ -17,27 +17,23 @@ def clipped(scene: Scene, window: Window | None = None) -> tuple[Scene, NDArray[
     Returns:
         The scene, and (N,) bool: which of its objects are left. An outline that only touches the window is not.
     """
-    x1, y1, x2, y2 = window or (0.0, 0.0, float(scene.size[1]), float(scene.size[0]))
+    bounds = window or (0.0, 0.0, float(scene.size[1]), float(scene.size[0]))
     if not len(scene):
         return scene, np.zeros(0, np.bool_)
     starts = np.cumsum(scene.counts) - scene.counts
     low, high = np.minimum.reduceat(scene.points, starts), np.maximum.reduceat(scene.points, starts)
-    whole = np.all((low >= (x1, y1)) & (high <= (x2, y2)), axis=1)
+    whole = np.all((low >= bounds[:2]) & (high <= bounds[2:]), axis=1)
     if whole.all():
         return scene, np.ones(len(scene), np.bool_)
-    outside = np.any((high <= (x1, y1)) | (low >= (x2, y2)), axis=1)
-    outlines: list[Points] = []
-    owners: list[int] = []
-    for outline, owner, all_in, all_out in zip(
-        scene.outlines, scene.owners.tolist(), whole.tolist(), outside.tolist(), strict=True
-    ):
-        if all_out:
-            continue
-        cut = outline if all_in else cut_outline(outline, (x1, y1, x2, y2))
-        if len(cut):
-            outlines.append(cut)
-            owners.append(owner)
-    return scene.with_outlines(outlines, owners)
+    crossing = ~whole & np.all((high > bounds[:2]) & (low < bounds[2:]), axis=1)
+    cut = np.repeat(crossing, scene.counts)
+    inside, counts = _cut(scene.points[cut], scene.counts[crossing], bounds)
+    left = np.where(whole, scene.counts, 0)
+    left[crossing] = counts
+    points = np.empty((left.sum(), 2), np.float32)
+    place = np.repeat(whole, left)
+    points[place], points[~place] = scene.points[np.repeat(whole, scene.counts)], inside
+    return scene.outlined_by(points, left[left > 0], scene.owners[left > 0])
 
 
 def cut_outline(outline: Points, window: Window) -> Points:
@@ -45,21 +41,40 @@ def cut_outline(outline: Points, window: Window) -> Points:
 
     Empty if nothing is inside.
     """
-    points = outline
+    return _cut(outline, np.array([len(outline)]), window)[0]
+
+
+def _cut(points: Points, counts: NDArray[np.int64], window: Window) -> tuple[Points, NDArray[np.int64]]:
+    """The parts of K outlines, one after another in (P, 2), inside a window; and (K,) corners of each, 0 or from 3 on.
+
+    All outlines are cut at one side of the window, then at the next.
+    """
+    counts = counts.copy()
     for axis, bound, sign in ((0, window[0], 1), (1, window[1], 1), (0, window[2], -1), (1, window[3], -1)):
         distance = sign * (points[:, axis] - np.float32(bound))
         if distance.min(initial=0) < 0:
-            points = _half_plane(points, distance)
+            left = counts > 0
+            points, counts[left] = _half_plane(points, counts[left], distance)
             points[:, axis] = np.maximum(points[:, axis], bound) if sign > 0 else np.minimum(points[:, axis], bound)
-    return points if len(points) > 2 else points[:0]
+    few = counts < 3
+    return points[~np.repeat(few, counts)], np.where(few, 0, counts)
 
 
-def _half_plane(points: Points, distance: NDArray[np.float32]) -> Points:
-    """The part of a closed outline where its corners' `distance` is not negative."""
-    after = np.roll(distance, -1)
+def _half_plane(
+    points: Points, counts: NDArray[np.int64], distance: NDArray[np.float32]
+) -> tuple[Points, NDArray[np.int64]]:
+    """The parts of closed outlines of at least one corner where their corners' `distance` is not negative."""
+    ends = np.cumsum(counts)
+    following = np.arange(1, len(points) + 1)
+    following[ends - 1] = ends - counts
     inside = distance >= 0
-    crossing = inside != (after >= 0)
-    share = np.divide(distance, distance - after, out=np.zeros_like(distance), where=crossing)
-    met = points + share[:, None] * (np.roll(points, -1, axis=0) - points)
-    both = np.stack([points, met], axis=1).reshape(-1, 2)
-    return np.asarray(both[np.stack([inside, crossing], axis=1).ravel()], np.float32)
+    crossing = inside != inside[following]
+    at = np.flatnonzero(crossing)
+    after = following[at]
+    share = distance[at] / (distance[at] - distance[after])
+    kept = inside.astype(np.int64) + crossing
+    place = np.cumsum(kept)  # behind the last one that a corner leaves: itself, and the point where its edge crosses
+    cut = np.empty((place[-1], 2), np.float32)
+    cut[(place - kept)[inside]] = points[inside]
+    cut[place[at] - 1] = points[at] + share[:, None] * (points[after] - points[at])
+    return cut, np.add.reduceat(kept, ends - counts)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from segkit.core.data.augment.clip import clipped
+from segkit.core.data.augment.patchwork import Patch, Patchwork
 from segkit.core.data.augment.scene import Scene, joined
-from segkit.core.images.geometry import PAD_VALUE
 
 TILES = 4
 
@@ -28,15 +28,20 @@ def mosaic(scenes: Sequence[Scene], centre: tuple[int, int], side: int) -> Scene
         side: half a side of the canvas.
 
     Returns:
-        A scene of (2 side, 2 side), grey where no picture is; what reaches beyond the canvas is cut off.
+        A scene of (2 side, 2 side), grey where no picture is; what reaches beyond the canvas is cut off. Nothing is
+        drawn yet.
     """
-    canvas = np.full((2 * side, 2 * side, 3), PAD_VALUE, np.uint8)
-    placed = []
+    places = []
     for scene, (right, below) in zip(scenes, ((0, 0), (1, 0), (0, 1), (1, 1)), strict=True):
         height, width = scene.size
         left, top = centre[0] - (0 if right else width), centre[1] - (0 if below else height)
-        x1, y1 = max(left, 0), max(top, 0)
-        x2, y2 = min(left + width, 2 * side), min(top + height, 2 * side)
-        canvas[y1:y2, x1:x2] = scene.picture[y1 - top : y2 - top, x1 - left : x2 - left]
-        placed.append(scene.moved(canvas, scene.points + np.array([left, top], np.float32)))
+        places.append((left, top))
+    canvas = Patchwork(
+        (2 * side, 2 * side),
+        tuple(Patch(scene.picture, *place) for scene, place in zip(scenes, places, strict=True)),
+    )
+    placed = [
+        scene.moved(canvas, scene.points + np.array(place, np.float32))
+        for scene, place in zip(scenes, places, strict=True)
+    ]
     return clipped(joined(canvas, placed))[0]

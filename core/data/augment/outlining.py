@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,23 +15,66 @@ from segkit.core.data.tracing import quick_trace
 from segkit.core.images.batch import Picture
 
 
+@dataclass(frozen=True, eq=False)
+class Outlined:
+    """The M objects of one picture or of several as flat arrays. Crowds are left out, for nothing is learnt from them.
+
+    Attributes:
+        classes: (M,) int64.
+        known: (M,) bool: whether the shape is known; else the only outline is the box.
+        points: (P, 2) float32 x, y in units of the picture's sides: the corners of all outlines, one after another.
+        counts: (K,) int64 corners of each outline, at least one.
+        owners: (K,) int64 the object of each outline within its picture, ascending.
+        objects: (N,) int64 objects of each picture.
+        outlines: (N,) int64 outlines of each picture.
+    """
+
+    classes: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    points: Points
+    counts: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    objects: NDArray[np.int64]
+    outlines: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pictures: Sequence[Labels]) -> Outlined:
+        """What is labelled in pictures."""
+        parts: list[Outline] = []
+        owners: list[int] = []
+        known: list[bool] = []
+        objects, outlines = [], []
+        for labels in pictures:
+            before = len(parts)
+            chosen = np.flatnonzero(~labels.crowd).tolist()
+            for owner, index in enumerate(chosen):
+                found = outlines_of(labels.shapes[index])
+                known.append(bool(found))
+                parts += found or (_corners(labels.boxes[index]),)
+                owners += [owner] * (len(found) or 1)
+            objects.append(len(chosen))
+            outlines.append(len(parts) - before)
+        return cls(
+            np.concatenate([labels.classes[~labels.crowd] for labels in pictures])
+            if pictures
+            else np.zeros(0, np.int64),
+            np.array(known, np.bool_),
+            np.concatenate(parts).astype(np.float32, copy=False) if parts else np.zeros((0, 2), np.float32),
+            np.array([len(part) for part in parts], np.int64),
+            np.array(owners, np.int64),
+            np.array(objects, np.int64),
+            np.array(outlines, np.int64),
+        )
+
+    def scene(self, picture: Picture) -> Scene:
+        """The objects of one picture in it."""
+        sides = np.array(picture.shape[1::-1], np.float32)
+        return Scene(picture, self.classes, self.known, self.points * sides, self.counts, self.owners)
+
+
 def scene_of(picture: Picture, labels: Labels) -> Scene:
-    """A picture with what is labelled in it; crowds are left out, for nothing is learnt from them."""
-    sides = np.array(picture.shape[1::-1], np.float32)
-    chosen = np.flatnonzero(~labels.crowd)
-    outlines: list[Points] = []
-    owners: list[int] = []
-    known = np.ones(len(chosen), np.bool_)
-    for owner, index in enumerate(chosen):
-        parts = outlines_of(labels.shapes[index])
-        if not parts:
-            known[owner] = False
-            parts = (_corners(labels.boxes[index]),)
-        outlines += [part * sides for part in parts]
-        owners += [owner] * len(parts)
-    points = np.concatenate(outlines).astype(np.float32, copy=False) if outlines else np.zeros((0, 2), np.float32)
-    counts = np.array([len(outline) for outline in outlines], np.int64)
-    return Scene(picture, labels.classes[chosen], known, points, counts, np.array(owners, np.int64))
+    """A picture with what is labelled in it; crowds are left out."""
+    return Outlined.of([labels]).scene(picture)
 
 
 def outlines_of(shape: Shape) -> tuple[Outline, ...]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from segkit.core.data.augment.clip import clipped
-from segkit.core.data.augment.outlining import scene_of
+from segkit.core.data.augment.labelled import Labelled, Listed
 from segkit.core.data.augment.scene import Scene
 from segkit.core.data.sample import Sample
 from segkit.core.images.batch import Picture
@@ -22,31 +23,53 @@ from segkit.core.images.size import Size
 _EXTENT = 1e-3
 """Pixels: what is less may round to nothing where it is moved to, and in units of the sides."""
 
+NONE = -1
+"""In the place of a picture's number: none."""
+
+
+class Store(Protocol):
+    """Where pictures are kept that are read and brought to size, for all who make samples of them."""
+
+    side: int
+    """Pixels of their long sides."""
+
+    def get(self, index: int) -> Picture | None:
+        """A picture, not to be written to, if it is kept."""
+
+    def put(self, index: int, picture: Picture) -> object:
+        """Keep a picture, if there is room."""
+
 
 class Pictures:
     """The labelled pictures of a data set, each with its long side brought to a given number of pixels.
 
-    The most recently used ones are kept, up to `memory` bytes of pixels: in a mosaic, three of four pictures are
-    another sample's. What a scene looks like does not depend on it. Threads may share this.
+    Where there is no store, the most recently used ones are kept, up to `memory` bytes of pixels: in a mosaic, three of
+    four pictures are another sample's. What a scene looks like does not depend on it. Threads may share this.
+
+    Attributes:
+        labelled: the pictures.
+        reading: called with the number of a picture before it is read, and with `NONE` after.
     """
 
-    def __init__(self, samples: Sequence[Sample], memory: int = 0) -> None:
-        """Take the samples of a data set; nothing is read yet."""
-        self.samples = samples
-        self._memory = memory
+    def __init__(self, source: Sequence[Sample] | Labelled, memory: int = 0, store: Store | None = None) -> None:
+        """Take the pictures of a data set; nothing is read yet."""
+        self.labelled = source if isinstance(source, Labelled) else Listed(source)
+        self.memory = memory
+        self.reading: Callable[[int], object] = _unnoted
+        self._store = store
         self._kept: OrderedDict[tuple[int, int], Scene] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Number of pictures."""
-        return len(self.samples)
+        return len(self.labelled)
 
-    def __getstate__(self) -> tuple[Sequence[Sample], int]:
+    def __getstate__(self) -> tuple[Any, ...]:
         """For another process: which begins without what is kept here."""
-        return self.samples, self._memory
+        return self.labelled, self.memory, self._store
 
-    def __setstate__(self, state: tuple[Sequence[Sample], int]) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         """In the other process."""
         self.__init__(*state)  # type: ignore[misc] # the same as made anew
 
@@ -56,37 +79,60 @@ class Pictures:
         Raises:
             SourceError: the picture cannot be read any more.
         """
+        if self._store is not None and self._store.side == side:
+            picture = self._store.get(index)
+            if picture is None:
+                picture = self.picture(index, side)
+                self._store.put(index, picture)
+            return self._scene(index, picture)
         key = index, side
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        sample = self.samples[index]
-        picture = resized(read_picture(sample.path), side)
-        scene = _with_area(clipped(scene_of(picture, sample.labels))[0])  # run lengths may be of one pixel
+        scene = self._scene(index, self.picture(index, side))
         self._keep(key, scene)
         return scene
 
+    def picture(self, index: int, side: int) -> Picture:
+        """The same without its objects, from its file."""
+        self.reading(index)
+        picture = resized(read_picture(self.labelled.path(index)), side)
+        self.reading(NONE)
+        return picture
+
+    def _scene(self, index: int, picture: Picture) -> Scene:
+        scene = self.labelled.outlined(index).scene(picture)
+        return _with_area(clipped(scene)[0])  # run lengths may be of one pixel
+
     def _keep(self, key: tuple[int, int], scene: Scene) -> None:
-        if scene.picture.nbytes > self._memory:
+        if scene.picture.nbytes > self.memory:
             return
         with self._lock:
             if key in self._kept:
                 return
             self._kept[key] = scene
             self._bytes += scene.picture.nbytes
-            while self._bytes > self._memory:
+            while self._bytes > self.memory:
                 self._bytes -= self._kept.popitem(last=False)[1].picture.nbytes
+
+
+def _unnoted(index: int) -> None:
+    """Nobody wants to know."""
 
 
 def resized(picture: Picture, side: int) -> Picture:
     """A picture scaled so that its long side is `side` pixels; the other one is rounded up."""
-    height, width = picture.shape[:2]
-    gain = side / max(height, width)
-    size = min(math.ceil(width * gain), side), min(math.ceil(height * gain), side)
-    if size == (width, height):
+    size = size_at((picture.shape[0], picture.shape[1]), side)
+    if size == picture.shape[:2]:
         return picture
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def size_at(size: Size, side: int) -> Size:
+    """The (height, width) of a picture of `size` once its long side is `side` pixels."""
+    gain = side / max(size)
+    return min(math.ceil(size[0] * gain), side), min(math.ceil(size[1] * gain), side)
 
 
 def centred(scene: Scene, size: Size) -> Scene:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segkit.core.data.augment.scene import Scene
 from segkit.core.data.labels import Labels
-from segkit.core.data.raster import densify, fill, overlapping, separate
+from segkit.core.data.raster import densify_each, fill_each, overlapping, separate
 from segkit.core.images.batch import Picture
 
 
@@ -40,8 +40,7 @@ class TrainingSample:
     @property
     def boxes_cxcywh(self) -> NDArray[np.float32]:
         """(N, 4) float32 centre x, y, width, height in units of the picture's sides."""
-        low, high = self.labels.boxes[:, :2], self.labels.boxes[:, 2:]
-        return np.concatenate([(low + high) / 2, high - low], axis=1)
+        return centred_boxes(self.labels.boxes)
 
 
 def finished(
@@ -51,11 +50,25 @@ def finished(
 
     Both sides of the scene are multiples of `ratio`.
     """
-    crops = [fill([densify(part).astype(np.int32) for part in parts], scene.size, ratio) for parts in scene.parts()]
-    size = scene.size[0] // ratio, scene.size[1] // ratio
-    labels = scene.labels()
+    masks, order = drawn_masks(scene, ratio, overlap=overlap)
     picture = scene.picture.copy() if bgr else cv2.cvtColor(scene.picture, cv2.COLOR_BGR2RGB)
-    if not overlap:
-        return TrainingSample(index, path, np.asarray(picture, np.uint8), labels, separate(crops, size))
-    together = overlapping(crops, size)
-    return TrainingSample(index, path, np.asarray(picture, np.uint8), labels[together.order], together.map)
+    return TrainingSample(index, path, np.asarray(picture, np.uint8), scene.labels()[order], masks)
+
+
+def drawn_masks(
+    scene: Scene, ratio: int, *, overlap: bool
+) -> tuple[NDArray[np.uint8] | NDArray[np.int32], NDArray[np.int64]]:
+    """The masks of a scene's N objects, as a sample has them, and (N,) the objects in the order of the masks."""
+    points, counts = densify_each(scene.points, scene.counts)
+    crops = fill_each(points.astype(np.int32), counts, scene.firsts, scene.size, ratio)
+    size = scene.size[0] // ratio, scene.size[1] // ratio
+    if overlap:
+        together = overlapping(crops, size)
+        return together.map, together.order
+    return separate(crops, size), np.arange(len(scene))
+
+
+def centred_boxes(corners: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Boxes (N, 4) x1, y1, x2, y2 as centre x, y, width, height."""
+    low, high = corners[:, :2], corners[:, 2:]
+    return np.concatenate([(low + high) / 2, high - low], axis=1)

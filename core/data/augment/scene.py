@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.core.data.augment.patchwork import Patchwork
 from segkit.core.data.labels import Labels, Outline
 from segkit.core.images.batch import Picture
 from segkit.core.images.size import Size
@@ -23,7 +24,7 @@ class Scene:
     """A picture with N objects, each of at least one outline.
 
     Attributes:
-        picture: (H, W, 3) BGR uint8. Never written to: scenes share it.
+        shown: (H, W, 3) BGR uint8, never written to: scenes share it; or what is to be drawn so when it is looked at.
         classes: (N,) int64.
         outlined: (N,) bool: whether the shape is known; else the only outline is the box.
         points: (P, 2) float32 x, y in pixels: the corners of all outlines, one after another.
@@ -31,7 +32,7 @@ class Scene:
         owners: (K,) int64 the object of each outline, ascending.
     """
 
-    picture: Picture
+    shown: Picture | Patchwork
     classes: NDArray[np.int64]
     outlined: NDArray[np.bool_]
     points: Points
@@ -45,7 +46,12 @@ class Scene:
     @property
     def size(self) -> Size:
         """(height, width) of the picture."""
-        return self.picture.shape[0], self.picture.shape[1]
+        return self.shown.size if isinstance(self.shown, Patchwork) else (self.shown.shape[0], self.shown.shape[1])
+
+    @cached_property
+    def picture(self) -> Picture:
+        """(H, W, 3) BGR uint8. Never written to."""
+        return self.shown.drawn() if isinstance(self.shown, Patchwork) else self.shown
 
     @cached_property
     def outlines(self) -> list[Points]:
@@ -59,9 +65,14 @@ class Scene:
         if not len(self):
             return np.zeros((0, 4), np.float32)
         starts = np.cumsum(self.counts) - self.counts
-        first = starts[np.searchsorted(self.owners, np.arange(len(self)))]
+        first = starts[self.firsts]
         low, high = np.minimum.reduceat(self.points, first), np.maximum.reduceat(self.points, first)
         return np.concatenate([low, high], axis=1)
+
+    @property
+    def firsts(self) -> NDArray[np.int64]:
+        """(N,) the first outline of each object."""
+        return np.searchsorted(self.owners, np.arange(len(self)))
 
     def parts(self) -> list[list[Points]]:
         """The outlines of each of the N objects."""
@@ -70,13 +81,13 @@ class Scene:
             found[owner].append(outline)
         return found
 
-    def showing(self, picture: Picture) -> Scene:
+    def showing(self, picture: Picture | Patchwork) -> Scene:
         """The same objects in another picture."""
-        return replace(self, picture=picture)
+        return replace(self, shown=picture)
 
-    def moved(self, picture: Picture, points: NDArray[np.floating[Any]]) -> Scene:
+    def moved(self, picture: Picture | Patchwork, points: NDArray[np.floating[Any]]) -> Scene:
         """The same objects in another picture with their corners elsewhere."""
-        return replace(self, picture=picture, points=points.astype(np.float32, copy=False))
+        return replace(self, shown=picture, points=points.astype(np.float32, copy=False))
 
     def take(self, chosen: NDArray[np.bool_]) -> Scene:
         """Only the chosen objects, (N,) bool."""
@@ -84,7 +95,7 @@ class Scene:
             return self
         kept = chosen[self.owners]
         return Scene(
-            self.picture,
+            self.shown,
             self.classes[chosen],
             self.outlined[chosen],
             self.points[np.repeat(kept, self.counts)],
@@ -94,13 +105,18 @@ class Scene:
 
     def with_outlines(self, outlines: Sequence[Points], owners: Sequence[int]) -> tuple[Scene, NDArray[np.bool_]]:
         """The same objects with other outlines, `owners` ascending; and (N,) which of them still have one."""
-        owner = np.asarray(owners, np.int64)
-        left = np.zeros(len(self), np.bool_)
-        left[owner] = True
         points = np.concatenate(outlines) if outlines else np.zeros((0, 2), np.float32)
         counts = np.array([len(outline) for outline in outlines], np.int64)
-        renumbered = (np.cumsum(left) - 1)[owner] if len(owner) else owner
-        return Scene(self.picture, self.classes[left], self.outlined[left], points, counts, renumbered), left
+        return self.outlined_by(points, counts, np.asarray(owners, np.int64))
+
+    def outlined_by(
+        self, points: Points, counts: NDArray[np.int64], owners: NDArray[np.int64]
+    ) -> tuple[Scene, NDArray[np.bool_]]:
+        """The same with all corners in one array, as they are kept here."""
+        left = np.zeros(len(self), np.bool_)
+        left[owners] = True
+        renumbered = (np.cumsum(left) - 1)[owners] if len(owners) else owners
+        return Scene(self.shown, self.classes[left], self.outlined[left], points, counts, renumbered), left
 
     def labels(self) -> Labels:
         """The objects in units of the picture's sides; an object of unknown shape has no outline."""
@@ -109,10 +125,16 @@ class Scene:
             tuple(outline / sides for outline in parts) if known else ()
             for parts, known in zip(self.parts(), self.outlined.tolist(), strict=True)
         ]
-        return Labels.of(self.classes, shapes, self.boxes / np.tile(sides, 2))
+        return Labels.of(self.classes, shapes, self.unit_boxes)
+
+    @property
+    def unit_boxes(self) -> NDArray[np.float32]:
+        """(N, 4) x1, y1, x2, y2 in units of the picture's sides."""
+        height, width = self.size
+        return np.asarray(self.boxes / np.array([width, height, width, height], np.float32), np.float32)
 
 
-def joined(picture: Picture, scenes: Sequence[Scene]) -> Scene:
+def joined(picture: Picture | Patchwork, scenes: Sequence[Scene]) -> Scene:
     """The objects of several scenes, in order, in one picture."""
     firsts = np.cumsum([0, *(len(scene) for scene in scenes)])
     return Scene(

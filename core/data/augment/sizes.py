@@ -19,3 +19,8 @@ def draw_side(seed: int, epoch: int, batch: int, side: int, change: float, strid
         return side
     random = np.random.default_rng(np.random.SeedSequence([seed, epoch, batch, _SIZES]))
     return max(round(side * random.uniform(1 - change, 1 + change) / stride), 1) * stride
+
+
+def largest_side(side: int, change: float, stride: int = STRIDE) -> int:
+    """The largest side that `draw_side` can give, or the next one."""
+    return round(side * (1 + change) / stride) * stride if change else side
