@@ -13,6 +13,7 @@ SegkitError                      exit code 1
 │   ├── OutputError              the target cannot be written: read-only, disk full, exists
 │   └── AddressError             an address gives nothing usable (in `segkit.core.http`)
 ├── ExportError                  a toolchain failed; carries its log
+├── TrainingError                a training cannot go on; says what was saved and how to resume
 ├── PluginError                  a plugin is broken, incomplete, or claims a taken name
 └── RuntimeFailure               a runtime failed while it ran a model
 ```
@@ -38,6 +39,7 @@ __all__ = [
     "RuntimeFailure",
     "SegkitError",
     "SourceError",
+    "TrainingError",
     "UnknownFormatError",
     "UnsafeCheckpointError",
     "UnsupportedError",
@@ -177,6 +179,15 @@ class ExportError(SegkitError):
         """Format whose exporter failed, what happened, and the toolchain's output."""
         self.format_name, self.problem, self.log = format_name, problem, log
         super().__init__(f"Export to {format_name} failed: {problem.rstrip('.')}.")
+
+
+class TrainingError(SegkitError):
+    """A training cannot go on."""
+
+    def __init__(self, problem: str, advice: str = "") -> None:
+        """What happened, and what to do, with what was saved."""
+        self.problem = problem
+        super().__init__(f"Training failed: {problem.rstrip('.')}." + (f" {advice}" if advice else ""))
 
 
 class PluginError(SegkitError):

@@ -10,8 +10,12 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 LOGGER = logging.getLogger("segkit")
+
+Shower = Callable[[str, int | None, int, str], AbstractContextManager[Callable[[int], None]]]
+"""Shows what `progress` is asked to show, and takes the same arguments."""
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
@@ -23,6 +27,7 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 _STDERR = _Stderr()
+_SHOWERS: list[Shower] = []
 
 
 def notice(text: str) -> None:
@@ -35,7 +40,8 @@ def notice(text: str) -> None:
 def progress(text: str, total: int | None, done: int = 0, unit: str = "bytes") -> Iterator[Callable[[int], None]]:
     """Show how many bytes, or other units, of `total` are done; call what this gives with the number of further ones.
 
-    A bar on standard error if that is a terminal on which nothing else is being drawn; else one line, a notice.
+    A bar on standard error if that is a terminal on which nothing else is being drawn; else one line, a notice. What is
+    being drawn there may take it up (see `shown_by`).
 
     Args:
         text: what it is about, a few words.
@@ -43,8 +49,11 @@ def progress(text: str, total: int | None, done: int = 0, unit: str = "bytes") -
         done: how many were done before.
         unit: what is counted, in the plural.
     """
-    _prepare()
-    if not (LOGGER.isEnabledFor(logging.INFO) and _has_terminal()):
+    if _SHOWERS:
+        with _SHOWERS[-1](text, total, done, unit) as advance:
+            yield advance
+        return
+    if not can_draw():
         notice(f"{text}: {_amount(total, unit)}" + (f", {_amount(done, unit)} of it here already" if done else ""))
         yield lambda count: None
         return
@@ -69,6 +78,34 @@ def progress(text: str, total: int | None, done: int = 0, unit: str = "bytes") -
             bar.update(task, advance=count, rate=f"{speed:.1f}/s" if speed else "")
 
         yield advance
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """In the block nothing is told: of several processes that do the same, one speaks."""
+    _prepare()
+    before = LOGGER.level
+    LOGGER.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        LOGGER.setLevel(before)
+
+
+@contextlib.contextmanager
+def shown_by(shower: Shower) -> Iterator[None]:
+    """In the block, `progress` is shown by somebody who is drawing on the terminal anyway."""
+    _SHOWERS.append(shower)
+    try:
+        yield
+    finally:
+        _SHOWERS.remove(shower)
+
+
+def can_draw() -> bool:
+    """Whether something may be drawn on standard error: notices go there, it is a terminal, and nobody draws on it."""
+    _prepare()
+    return _STDERR in LOGGER.handlers and LOGGER.isEnabledFor(logging.INFO) and _has_terminal()
 
 
 def _amount(count: int | None, unit: str) -> str:

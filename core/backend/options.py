@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -320,6 +321,10 @@ def type_name(annotation: Any) -> str:
         return " or ".join(type_name(part) for part in parts if part is not type(None))
     if str(annotation) == str(Size):
         return "int or h,w"
+    if get_origin(annotation) in (Union, UnionType):
+        return " or ".join(type_name(part) for part in parts)
+    if get_origin(annotation) is tuple:
+        return f"{type_name(parts[0])},…"
     if parts or not isinstance(annotation, type):
         return str(annotation).replace("typing.", "")
     return "|".join(member.value for member in annotation) if issubclass(annotation, StrEnum) else annotation.__name__

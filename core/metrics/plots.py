@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core.errors import MissingDependencyError
 from segkit.core.files import atomic_write
 from segkit.core.metrics.curves import GRID
-from segkit.core.metrics.lettering import labels_of
+from segkit.core.metrics.figures import DOTS, QUICKLY, lettering, new_figure, save_figure, width_of
 from segkit.core.metrics.results import Average, SegmentationMetrics
 
 if TYPE_CHECKING:
@@ -33,9 +31,7 @@ LABELLED = 120
 """So many classes have their names along the confusion matrix; of more, every so many have their number."""
 
 _INK, _GREY = "#0b3d91", "#b8bec8"
-_DOTS = 100  # per inch
 _LEGEND = 9  # points
-_QUICKLY = {"compress_level": 1}  # flat colours: more effort makes no smaller file, and takes twice as long
 
 
 def save_plots(metrics: SegmentationMetrics, folder: str | Path) -> list[Path]:
@@ -50,34 +46,15 @@ def save_plots(metrics: SegmentationMetrics, folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     drawn: list[Path] = []
-    with _lettering(metrics.names) as names:
+    with lettering(metrics.names, "Drawing curves and confusion matrices") as names:
         for prefix, average in zip(("Box", "Mask"), metrics.averages, strict=False):
             for figure, name in _curves(average, names):
-                drawn.append(_save(figure, folder / f"{prefix}{name}_curve.png"))
+                drawn.append(save_figure(figure, folder / f"{prefix}{name}_curve.png"))
         empty = _EmptyMatrix(names, max(metrics.names))
         for prefix, kind, matrix in zip(("", "mask_"), ("boxes", "masks"), metrics.confusion_matrices, strict=False):
             for values, ending in ((matrix.matrix, ""), (matrix.normalised(), "_normalized")):
                 drawn.append(empty.save(values, kind, folder / f"{prefix}confusion_matrix{ending}.png"))
     return drawn
-
-
-@contextmanager
-def _lettering(names: Mapping[int, str]) -> Iterator[dict[int, str]]:
-    """The names as they can be drawn, while matplotlib draws with fonts that have their letters."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise MissingDependencyError(["segkit[val]"], "Drawing curves and confusion matrices") from None
-    readable, families = labels_of(names)
-    plain: Any = {"font.family": families, "text.usetex": False, "text.parse_math": False, "axes.unicode_minus": False}
-    with matplotlib.rc_context(plain):
-        yield readable
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    with atomic_write(path) as partial:
-        figure.savefig(partial, format="png", dpi=_DOTS, facecolor="white", pil_kwargs=_QUICKLY)
-    return path
 
 
 class _Margins(NamedTuple):
@@ -89,26 +66,12 @@ class _Margins(NamedTuple):
     top: float
 
 
-def _new_figure(width: float, height: float, margins: _Margins) -> tuple[Figure, Axes]:
-    """Axes of that size in inches. Drawn without pyplot, which keeps every figure and changes the caller's."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+def _framed(width: float, height: float, margins: _Margins) -> tuple[Figure, Axes]:
+    """Axes of that size in inches."""
     whole = width + margins.left + margins.right, height + margins.bottom + margins.top
-    figure = Figure(figsize=whole)
-    FigureCanvasAgg(figure)
+    figure = new_figure(*whole)
     place = (margins.left / whole[0], margins.bottom / whole[1], width / whole[0], height / whole[1])
     return figure, figure.add_axes(place)
-
-
-def _width(texts: Iterable[str], size: float) -> float:
-    """Inches that the widest of some texts takes in letters of `size` points."""
-    from matplotlib.backends.backend_agg import RendererAgg
-    from matplotlib.font_manager import FontProperties
-
-    renderer, letters = cast(Any, RendererAgg)(1, 1, _DOTS), FontProperties(size=size)  # no types here
-    widths = (renderer.get_text_width_height_descent(text, letters, ismath=False)[0] for text in texts if text)
-    return float(max(widths, default=0.0)) / _DOTS
 
 
 # -- curves ---------------------------------------------------------------------------------------------------------
@@ -137,8 +100,8 @@ def _lines(
         title = title.replace("all classes", names[labels[0]])
     named = len(values) <= NAMED
     texts = [names[label] if notes is None else f"{names[label]}  {notes[row]}" for row, label in enumerate(labels)]
-    beside = _width([title, *(texts if named else ())], _LEGEND) + 0.7
-    figure, plot = _new_figure(6.4, 4.4, _Margins(0.7, 0.6, beside, 0.4))
+    beside = width_of([title, *(texts if named else ())], _LEGEND) + 0.7
+    figure, plot = _framed(6.4, 4.4, _Margins(0.7, 0.6, beside, 0.4))
     for row, text in enumerate(texts if len(texts) > 1 else ()):
         plot.plot(GRID, values[row], linewidth=1.2 if named else 0.6, color=colours[row], label=_unhidden(text, named))
     if len(values):
@@ -183,8 +146,8 @@ class _EmptyMatrix:
         side = float(np.clip(0.2 * count, 4.4, 12))
         places, texts = _ticks(count, names)
         size = float(np.clip(side * 72 / len(places) * 0.75, 5, 10))
-        room = _width(texts, size) + 0.5
-        figure, plot = _new_figure(side, side, _Margins(room, room, 0.09 * side + 0.6, 0.4))
+        room = width_of(texts, size) + 0.5
+        figure, plot = _framed(side, side, _Margins(room, room, 0.09 * side + 0.6, 0.4))
         plot.set(xlim=(-0.5, count + 0.5), ylim=(count + 0.5, -0.5), xlabel="True", ylabel="Predicted")
         plot.set_xticks(places, texts, rotation=90, fontsize=size)
         plot.set_yticks(places, texts, fontsize=size)
@@ -223,7 +186,7 @@ class _EmptyMatrix:
         for artist in (image, *numbers):
             artist.remove()
         with atomic_write(path) as partial:
-            imsave(partial, np.asarray(self._canvas.buffer_rgba()), format="png", dpi=_DOTS, pil_kwargs=_QUICKLY)
+            imsave(partial, np.asarray(self._canvas.buffer_rgba()), format="png", dpi=DOTS, pil_kwargs=QUICKLY)
         return path
 
 

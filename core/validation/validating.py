@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +30,9 @@ CPU_RUN = 4
 """Most pictures in one run on a CPU: more are no faster there, and the next ones are prepared meanwhile."""
 
 
-def validate_model(session: Session, dataset: Dataset, args: ValArguments) -> SegmentationMetrics:
+def validate_model(
+    session: Session, dataset: Dataset, args: ValArguments, *, tell: bool = True
+) -> SegmentationMetrics:
     """Score a model on a data set.
 
     Every class of an anchor above `args.conf` counts as a detection, masks are compared in the pixels of the pictures,
@@ -40,6 +42,7 @@ def validate_model(session: Session, dataset: Dataset, args: ValArguments) -> Se
         session: the model, of any format.
         dataset: labelled pictures, opened with the same `classes` and `single_cls`.
         args: see `ValArguments`; `data`, `split` and `download` were the caller's.
+        tell: show how far it is, and say what is left out of the scores.
 
     Returns:
         The scores; `speed` in milliseconds a picture by step, `save_dir` where anything was written.
@@ -63,7 +66,7 @@ def validate_model(session: Session, dataset: Dataset, args: ValArguments) -> Se
     count = 0
     seen_of = _seen(session, dataset, args, wanted, left_out)
     with Outputs(args, dataset) as outputs, closing(seen_of) as run:
-        with progress("validating", len(dataset), unit="pictures") as advance:
+        with progress("validating", len(dataset), unit="pictures") if tell else nullcontext(_nothing) as advance:
             for seen in run:
                 sample = dataset[seen.place]
                 truth = truth_of(sample.labels, sample.size, coco=is_coco(sample))
@@ -75,23 +78,27 @@ def validate_model(session: Session, dataset: Dataset, args: ValArguments) -> Se
         if not count:
             raise SourceError(dataset.source, f"none of its pictures can be read: {left_out[0].problem}")
         speed = {step: seconds * 1e3 / count for step, seconds in spent.items()}
-        lost = _say_left_out(dataset, left_out)
+        lost = _left_out(dataset, left_out, tell=tell)
         metrics = replace(evaluator.result(), speed=speed, save_dir=outputs.folder, left_out=lost)
         outputs.finish(metrics)
     return metrics
 
 
-def _say_left_out(dataset: Dataset, unread: list[SourceError]) -> dict[str, int]:
+def _left_out(dataset: Dataset, unread: list[SourceError], *, tell: bool) -> dict[str, int]:
     """How many rows and pictures of the data set do not count; they are told, for scores without them mislead."""
     bad = [problem for problem in dataset.problems if problem.dropped and problem.kind in PICTURES]
     lost = {"rows": sum(sample.dropped for sample in dataset), "pictures": len(bad) + len(unread)}
-    if any(lost.values()):
+    if tell and any(lost.values()):
         first = str(unread[0]) if unread else str(next(each for each in dataset.problems if each.dropped))
         counts = " and ".join(f"{count} {name if count > 1 else name[:-1]}" for name, count in lost.items() if count)
         notice(
             f"left out of the scores: {counts}. The first: {first.rstrip('.')}. All: segkit data check {dataset.source}"
         )
     return lost
+
+
+def _nothing(_: int) -> None:
+    """Nobody watches."""
 
 
 def _seen(

@@ -22,14 +22,14 @@ def load(path: Path, options: LoadOptions) -> Predictor:
     """
     from segkit.core.model import load_network
     from segkit.core.model.devices import resolve
-    from segkit.plugins.pytorch.running import NetworkPredictor
+    from segkit.core.model.running import NetworkPredictor
 
     assert isinstance(options, PyTorchLoadOptions)
     device = resolve(options.device)  # first: a wrong device is no reason to read the file
     network = load_network(opened(path))
     if options.fuse:
         network.fuse()
-    return NetworkPredictor(network, network.stride, device, options)
+    return NetworkPredictor(network, network.stride, device, options.precision, options.threads)
 
 
 def read_metadata(path: Path) -> Metadata:

@@ -59,7 +59,7 @@ def _trace(program: Program, options: TorchScriptExportOptions) -> torch.jit.Scr
     with warnings.catch_warnings():
         # Of shapes that it takes for constants: those of the layers are, and the others it follows.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-        traced: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
+        traced: torch.jit.ScriptModule = torch.jit.trace(
             module.eval(), program.example[:1], check_trace=False, _store_inputs=False
         )
     inside: Any = traced.network if selection else traced

@@ -35,7 +35,7 @@ class TorchScriptPredictor(Predictor):
             torch.set_num_threads(options.threads)  # torch knows one number for the whole process
         try:
             with no_deprecations():
-                self._module = torch.jit.load(str(path), map_location=self._device).eval()  # type: ignore[no-untyped-call]
+                self._module = torch.jit.load(str(path), map_location=self._device).eval()
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelFileError(path, f"torch refuses it ({_last_line(error)})") from error
         self._type = _input_type(self._module, metadata)

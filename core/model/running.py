@@ -1,4 +1,4 @@
-"""Runs a network with PyTorch: the reference for every other backend."""
+"""Runs a network with PyTorch as a predictor does: the reference for every other backend."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segkit.core.backend import Anchors, Precision, Predictor
+from segkit.core.backend.base import Anchors, Predictor
+from segkit.core.backend.options import Precision
 from segkit.core.errors import OptionError, RuntimeFailure
 from segkit.core.images import ImageBatch
 from segkit.core.model.devices import exact
-from segkit.plugins.pytorch import PyTorchLoadOptions
 
 
 class Network(Protocol):
@@ -30,16 +30,23 @@ class Network(Protocol):
 class NetworkPredictor(Predictor):
     """A network in inference mode; safe to call from several threads, every output is an array of its own."""
 
-    def __init__(self, network: Network, stride: int, device: torch.device, options: PyTorchLoadOptions) -> None:
-        """Move `network` to `device`, in the precision of the options; `stride` divides both sides of an input.
+    def __init__(
+        self,
+        network: Network,
+        stride: int,
+        device: torch.device,
+        precision: Precision = Precision.FP32,
+        threads: int | None = None,
+    ) -> None:
+        """Move `network` to `device`, in half precision for FP16; `stride` divides both sides of an input.
 
         Raises:
             RuntimeFailure: the device refuses, e.g. for lack of memory.
         """
         self._stride, self._device = stride, device
-        self._type = torch.float16 if options.precision is Precision.FP16 else torch.float32
-        if options.threads:
-            torch.set_num_threads(options.threads)  # torch knows one number for the whole process
+        self._type = torch.float16 if precision is Precision.FP16 else torch.float32
+        if threads:
+            torch.set_num_threads(threads)  # torch knows one number for the whole process
         with _failures():
             # The order that convolution kernels are fastest in: on a CPU it saves two fifths of the time.
             self._network = network.to(device, self._type, memory_format=torch.channels_last)
@@ -78,4 +85,4 @@ def _failures() -> Iterator[None]:
         yield
     except (RuntimeError, MemoryError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RuntimeFailure("pytorch", first[:200]) from error
+        raise RuntimeFailure("torch", first[:200]) from error
