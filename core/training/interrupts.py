@@ -1,0 +1,55 @@
+"""Ctrl-C and its kin, held back while weights are half changed."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, Self
+
+WATCHED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
+
+
+class Interrupts:
+    """Makes Ctrl-C and a request to end a KeyboardInterrupt as soon as everything is whole; the second does not wait.
+
+    It works in the main thread, while it is entered.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is changed yet."""
+        self._before: dict[int, Any] = {}
+        self._held = False
+        self._asked = 0
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """A block that is not to be left half-way."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._asked:
+            self._asked = 0
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> Self:
+        """Watch; outside of the main thread signals cannot be, and nothing is done."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._heard) for number in WATCHED}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the signals as they were."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        self._asked += 1
+        if not self._held or self._asked > 1:
+            self._asked = 0
+            raise KeyboardInterrupt
