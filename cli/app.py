@@ -29,10 +29,13 @@ SUMMARIES = {
     "formats": "Show what every format can do and needs, and its options.",
     "info": "Show layers, parameters and GFLOPs of a model.",
     "inspect": "Show what any file says about itself: format, tensors, writer, metadata.",
+    "train": "Train a model on a labelled data set.",
+    "tune": "Search for the arguments with which training a model succeeds best.",
     "val": "Score a model on a labelled data set: box and mask AP, as COCO counts them.",
     "benchmark": "Score and time every format of a model on a data set.",
     "data": "Check, convert, split, show and fetch data sets.",
     "compare": "Compare what models see in the same pictures, object by object.",
+    "demo": "Train a tiny model on generated shapes, export it to every format, and show it all on a page.",
     "doctor": "Check this installation: versions, devices, what can run and why not.",
     "version": "Show the versions of segkit and of the runtimes it can use.",
 }
@@ -56,6 +59,7 @@ HELP = "Instance segmentation that runs anywhere: predict with a model, or expor
 EPILOG = """[bold]Examples[/bold]
   segkit predict model=yolov8n-seg.pt source=bus.jpg
   segkit predict yolov8n-seg.onnx pictures/ --conf 0.5 --save-txt
+  segkit train data=coco128-seg.yaml model=yolov8n-seg.pt epochs=100
   segkit export yolov8n-seg.pt --format onnx --half
   segkit compare yolov8n-seg.pt yolov8n-seg.onnx source=bus.jpg
   segkit doctor

@@ -23,8 +23,11 @@ from segkit.core.hub import cache_folder
 CORE = ("numpy", "opencv-python-headless", "pillow", "pydantic", "typer", "rich")
 """Distributions that segkit always needs and that are worth a line."""
 
-EXTRAS = ("faster-coco-eval", "matplotlib", "mss", "pandas", "polars", "supervision")
-"""Distributions that single commands use where they are there: val, plots, the screen, tables."""
+EXTRAS = (
+    *("faster-coco-eval", "matplotlib", "mss", "pandas", "polars", "supervision"),
+    *("mlflow", "optuna", "tensorboard", "wandb"),
+)
+"""Distributions that single commands use where they are there: val, plots, the screen, tables; tune, loggers."""
 
 OPENCV = (
     *("opencv-python", "opencv-python-headless"),
@@ -32,7 +35,7 @@ OPENCV = (
 )
 """Distributions that all bring the module cv2, and overwrite each other's."""
 
-QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
+QUIET = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false"}
 """No library reports its use to its maker because it was examined; the user's own settings stand."""
 
 SECONDS = 120

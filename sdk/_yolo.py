@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from segkit.core.metrics import SegmentationMetrics
     from segkit.core.model import ModelSummary, SegmentationNetwork
     from segkit.core.model.embedding import Embedder
+    from segkit.core.training.events import Callback
+    from segkit.core.training.tuning.searching import Tuned
+    from segkit.core.training.tuning.space import Space
     from segkit.core.validation import ValArguments
 
 TASK = "segment"
@@ -78,9 +81,12 @@ class YOLO:
         self._device: str | None = None
         self._network: SegmentationNetwork | None = None
         self._in_memory = is_architecture(self.path)
+        self._filled = False
+        self._data: str | None = None
         self._written: Path | None = None
         self._sessions = Sessions()
         self._embedders: dict[str, Embedder] = {}
+        self._callbacks: dict[str, list[Callback]] = {}
         self._read: tuple[object, Metadata] | None = None
         if self._in_memory:
             from segkit.core.model import load_network
@@ -151,6 +157,7 @@ class YOLO:
         path = model_path(weights)
         with self._sessions.lock:
             report = transfer(self.network, path)
+            self._filled = True
             self._changed()
         notice(f"{path.name}: {report.fitted} of {report.total} tensors taken over")
         return self
@@ -339,13 +346,100 @@ class YOLO:
         """
         from segkit._val import val
 
-        return val(self._session, self._metadata, data, options)
+        return val(self._session, self._metadata, data or self._data, options)
 
     def benchmark(self, data: str | Path | None = None, **options: Any) -> BenchmarkReport:
         """Measure this model in every format: export, size, milliseconds, AP. See `segkit.benchmark`."""
         from segkit._benchmark import benchmark
 
-        return benchmark(self, data, **options)
+        return benchmark(self, data or self._data, **options)
+
+    # -- training -----------------------------------------------------------------------------------------------
+
+    def train(self, data: str | Path | None = None, **options: Any) -> SegmentationMetrics | None:
+        """Train on a labelled data set; afterwards this is the model with the best weights. Needs torch.
+
+        Everything goes to runs/segment/train: weights/best.pt and weights/last.pt, results.csv, args.yaml, curves and
+        pictures. Ctrl-C saves where the run is; `YOLO(".../weights/last.pt").train(resume=True)` goes on from there.
+
+        Args:
+            data: a data.yaml, a COCO instances .json, a folder with one of them, or the name of a known data set;
+                default: the one that the model was trained on, where it says so.
+            options: see `segkit.core.training.arguments.TrainArguments`; also `cfg`, a file with some of them.
+
+        Returns:
+            Scores of the best weights on the split "val", with `save_dir`; None with `val=False`.
+
+        Raises:
+            OptionError: an unknown option or a wrong value, or no data set.
+            SourceError: the data set cannot be read, or nothing is labelled in it.
+            ModelFileError: this model is no YOLOv8-seg, or nothing can be resumed.
+            TrainingError: the training cannot go on.
+            OutputError: the run's folder cannot be written.
+        """
+        from segkit._train import train
+
+        model, metadata = (self.path, None) if self._is_new() else (self._weights_to_train(), self._metadata)
+        options |= {} if data is None else {"data": str(data)}
+        trained = train(model, metadata, self._data, options, self._callbacks)
+        self._data = trained.data
+        if (best := trained.folder / "weights" / "best.pt").exists():
+            self._become(best)
+        return trained.results
+
+    def tune(
+        self,
+        data: str | Path | None = None,
+        *,
+        space: Space | None = None,
+        **options: Any,
+    ) -> Tuned:
+        """Search for the arguments that training succeeds best with. Needs torch and Optuna; the model stays as it is.
+
+        Every trial is a training like `train`, the first one with what was given. Everything goes to runs/segment/tune:
+        the best arguments as a file for `train(cfg=…)`, a table, a picture, the weights of the best trial. The same
+        call goes on with a search that was interrupted.
+
+        Args:
+            data: as for `train`.
+            space: where to look, by argument: (low, high) or a list of words, e.g. {"lr0": (1e-4, 1e-2)}; default:
+                `segkit.core.training.tuning.space.SPACE`.
+            options: those of `train`, which hold for every trial, and those of the search: see
+                `segkit.core.training.tuning.arguments.TuneArguments`.
+
+        Returns:
+            `best`, the arguments that were found; `fitness` with these and `first` with those that were given;
+            `folder`, `trial`, `trials`.
+
+        Raises:
+            OptionError: as `train`; also a range that training does not accept, or another search is in the folder.
+            MissingDependencyError: Optuna is not installed.
+            TrainingError: no trial ended well.
+        """
+        from segkit._tune import tune
+
+        model, metadata = (self.path, None) if self._is_new() else (self._weights_to_train(), self._metadata)
+        options |= {} if data is None else {"data": str(data)}
+        return tune(model, metadata, self._data, options, space, self._callbacks)
+
+    def add_callback(self, event: str, callback: Callback) -> None:
+        """Have a function called with the `TrainRun` when something happens in a training.
+
+        Args:
+            event: e.g. "on_train_epoch_end"; all are in `segkit.core.training.events`.
+            callback: the function.
+
+        Raises:
+            OptionError: there is no such event; the nearest one is named.
+        """
+        from segkit.core.training.events import event as known
+
+        known(event)
+        self._callbacks.setdefault(event, []).append(callback)
+
+    def clear_callback(self, event: str) -> None:
+        """Forget the functions of an event."""
+        self._callbacks.pop(event, None)
 
     # -- exporting ----------------------------------------------------------------------------------------------
 
@@ -414,6 +508,21 @@ class YOLO:
     def __getstate__(self) -> dict[str, Any]:
         """What a copy takes over: not the temporary file, which vanishes with this object, nor what is made from it."""
         return self.__dict__ | {"_written": None, "_read": None, "_embedders": {}}
+
+    def _is_new(self) -> bool:
+        """Whether it is an architecture with random weights and nothing else."""
+        return is_architecture(self.path) and not self._filled
+
+    def _weights_to_train(self) -> Path:
+        self._require_weights("Training")
+        return self._artefact()[1]
+
+    def _become(self, weights: Path) -> None:
+        """Be the model of another file."""
+        with self._sessions.lock:
+            self._changed()
+            self.path, self._network, self._in_memory = weights, None, False
+            self._backend = default_registry().recognise(weights)
 
     def _artefact(self) -> tuple[Backend, Path]:
         """The file to run or to export, and its backend; a network in memory is written to a temporary file once."""

@@ -41,7 +41,10 @@ def test_starting_loads_neither_a_runtime_nor_a_picture_library(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("formats",), ("formats", "onnx"), ("version",), ("predict", "--help"), ("export", "--format", "onnx", "--help")],
+    [
+        *[("formats",), ("formats", "onnx"), ("version",), ("predict", "--help"), ("train", "--help")],
+        *[("tune", "--help"), ("export", "--format", "onnx", "--help")],
+    ],
     ids=" ".join,
 )
 def test_asking_what_there_is_loads_no_runtime(tmp_path: Path, arguments: tuple[str, ...]) -> None:

@@ -80,8 +80,8 @@ def test_the_public_names():
 def test_the_public_methods_of_a_model():
     public = {name for name in dir(YOLO) if not name.startswith("_")}
     assert public == {
-        "benchmark", "embed", "export", "export_to", "fuse", "info", "load", "names", "network", "predict", "save",
-        "task", "to", "val",
+        "add_callback", "benchmark", "clear_callback", "embed", "export", "export_to", "fuse", "info", "load", "names",
+        "network", "predict", "save", "task", "to", "train", "tune", "val",
     }  # fmt: skip
 
 

@@ -1,0 +1,17 @@
+"""What `tune` accepts besides the arguments of each training. Needs neither torch nor Optuna."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from segkit.core.backend.options import Options
+
+
+class TuneArguments(Options):
+    """Of the search itself."""
+
+    iterations: int = Field(default=30, ge=1, description="trainings to try, those of an interrupted search included")
+    search: list[str] | None = Field(
+        default=None, description="arguments to search, e.g. lr0,degrees (default: optimizer, losses and changes, 23)"
+    )
+    prune: bool = Field(default=True, description="end trainings early that fall behind the median of the others")
