@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("latency", "postprocess", "folder", "large", "scan", "evaluation", "val", "startup", "pools")
+ORDER = (
+    *("latency", "postprocess", "folder", "large", "scan", "evaluation", "val", "loader", "training", "startup"),
+    *("pools", "quality"),
+)
 
 if __name__ == "__main__":
     for name in ORDER:

@@ -52,13 +52,19 @@ class Options:
         return 1 if self.quick else usual
 
 
-def options(what: str | None) -> Options:
-    """Read the command line; `what` is the benchmark's docstring. The ONNX file is exported once and kept."""
+def parser_of(what: str | None) -> argparse.ArgumentParser:
+    """What every benchmark may be told; `what` is its docstring."""
     parser = argparse.ArgumentParser(description=(what or "").partition("\n")[0])
     parser.add_argument("--peer", type=Path, help="Python of an environment with the peer, which is run as a black box")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="a YOLOv8n-seg checkpoint")
     parser.add_argument("--model", type=Path, help="its ONNX file at 640 (default: exported to runs/benchmarks)")
     parser.add_argument("--quick", action="store_true", help="as few turns as possible: does it run at all?")
+    return parser
+
+
+def options(what: str | None) -> Options:
+    """Read the command line; `what` is the benchmark's docstring. The ONNX file is exported once and kept."""
+    parser = parser_of(what)
     given = parser.parse_args()
     if given.peer is not None and not given.peer.is_file():
         parser.error(f"--peer is a Python interpreter; there is no '{given.peer}'")
