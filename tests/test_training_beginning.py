@@ -53,9 +53,26 @@ def test_other_classes_begin_anew_and_that_is_said(n_seg_pt: Path, capsys: pytes
     network = begun(n_seg_pt, ROOMS)
     assert (network.nc, network.names) == (4, ROOMS)
     source = load_network(n_seg_pt).state_dict()
-    assert torch.equal(network.state_dict()["model.22.cv4.0.2.weight"], source["model.22.cv4.0.2.weight"])
+    state = network.state_dict()
+    for name in ("cv4.0.2.weight", "cv3.0.0.conv.weight", "cv3.2.1.bn.running_var"):
+        assert torch.equal(state[f"model.22.{name}"], source[f"model.22.{name}"]), "all but the classes themselves"
     said = capsys.readouterr().err
-    assert "of 417 tensors taken over; of the 4 classes of the data set 2 are known to it by name" in said
+    assert "417 of 417 tensors taken over; of the 4 classes of the data set 2 are known to it by name" in said
+
+
+def test_class_branches_of_a_fresh_start_are_as_wide_as_the_classes_ask(
+    n_seg_pt: Path, architecture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    widths = {
+        name: network.state_dict()["model.22.cv3.0.0.conv.weight"].shape[0]
+        for name, network in {
+            "scratch": begun(architecture, ROOMS),
+            "weights left": begun(n_seg_pt, ROOMS, keep=False),
+            "weights given": begun(architecture, ROOMS, weights=n_seg_pt),
+            "weights": begun(n_seg_pt, ROOMS),
+        }.items()
+    }
+    assert widths == {"scratch": 64, "weights left": 64, "weights given": 80, "weights": 80}
 
 
 def test_class_rows_go_by_the_names_of_the_classes(tmp_path: Path, n_seg_pt: Path) -> None:

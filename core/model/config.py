@@ -101,7 +101,7 @@ class ModelConfig(_Part):
         nc: number of classes.
         layers: numbered layers; the head is the one after the last.
         head: the segmentation head.
-        scale: "n", "s", "m", "l" or "x" where it is one of the published sizes, else "".
+        scale: "n", "s", "m", "l" or "x" where it is one of the published sizes, "t" for our tiny one, else "".
     """
 
     nc: Count = 80
@@ -135,10 +135,24 @@ class ModelConfig(_Part):
         """Absolute indices of what layer `index` reads; -1 is the picture."""
         return tuple(index + source if source < 0 else source for source in self.layers[index].source)
 
-    def with_classes(self, nc: int) -> ModelConfig:
-        """The same network for another number of classes."""
-        head = self.head.model_copy(update={"scores": max(self.channels[self.head.source[0]], min(nc, 100))})
+    def with_classes(self, nc: int, like: ModelConfig | None = None) -> ModelConfig:
+        """The same network for another number of classes.
+
+        Args:
+            nc: how many.
+            like: a network whose weights are to be taken over: where its class branches read the same channels, these
+                become as wide as its own, instead of depending on the number of classes.
+        """
+        width = max(self.channels[self.head.source[0]], min(nc, 100))
+        if like is not None and like.head_channels == self.head_channels:
+            width = like.head.scores
+        head = self.head.model_copy(update={"scores": width})
         return ModelConfig(nc=nc, layers=self.layers, head=head, scale=self.scale)
+
+    @property
+    def head_channels(self) -> tuple[int, ...]:
+        """Channels of the maps that the head reads."""
+        return tuple(self.channels[index] for index in self.head.source)
 
     @cached_property
     def outputs(self) -> tuple[tuple[int, float], ...]:

@@ -51,10 +51,11 @@ def begin(
     """
     own = None if model.suffix.lower() in ARCHITECTURES else read_checkpoint(model)
     config = load_config(model) if own is None else own.require_config()
-    if config.nc != len(names):
-        config = config.with_classes(len(names))
-    network = _random(config, names, seed)
     source = read_checkpoint(weights) if weights is not None else own if keep else None
+    if config.nc != len(names):
+        # Class branches of another width could take nothing over, and what is learnt of pictures would be lost with it.
+        config = config.with_classes(len(names), like=source.config if source is not None else None)
+    network = _random(config, names, seed)
     if source is not None:
         _fill(network, source)
     still = _held(network, freeze)
