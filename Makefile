@@ -5,10 +5,11 @@ DATA := $(or $(SEGKIT_TEST_DATA),../shared/data)
 MODEL ?= $(DATA)/checkpoints/yolov8n-seg.pt
 SOURCE ?= $(DATA)/images/bus.jpg
 DEMO := runs/demo
+PICTURE := runs/picture
 BIN = $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint format types docs bench check clean
+.PHONY: help setup demo picture golden test lint format types docs bench check clean
 .DEFAULT_GOAL := help
 
 help:  ## list the recipes
@@ -23,15 +24,22 @@ $(READY): pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	@touch $@
 
-demo: $(READY)  ## segment a picture with .pt and with .onnx, side by side (MODEL=weights.pt SOURCE=picture.jpg)
-	@test -f "$(MODEL)" || { echo "make demo: no weights at '$(MODEL)'. Run: make demo MODEL=path/to/yolov8n-seg.pt SOURCE=path/to/picture.jpg" >&2; exit 2; }
-	@test -f "$(SOURCE)" || { echo "make demo: no picture at '$(SOURCE)'. Run: make demo SOURCE=path/to/picture.jpg" >&2; exit 2; }
-	@rm -rf $(DEMO) && mkdir -p $(DEMO) && cp "$(MODEL)" $(DEMO)/model.pt && cp "$(SOURCE)" $(DEMO)/picture.jpg
-	cd $(DEMO) && $(BIN)/segkit predict model=model.pt source=picture.jpg
-	cd $(DEMO) && $(BIN)/segkit export model=model.pt format=onnx
-	cd $(DEMO) && $(BIN)/segkit predict model=model.onnx source=picture.jpg
-	cd $(DEMO) && $(BIN)/python $(CURDIR)/examples/demo.py model.pt model.onnx picture.jpg side-by-side.jpg
-	@echo "The picture: $(DEMO)/side-by-side.jpg"
+demo: $(READY)  ## train a tiny model on generated shapes, export it to every format, show it all on a page (DEMO_ARGS="--seed 7")
+	@rm -rf $(DEMO)
+	$(BIN)/segkit demo project=$(dir $(DEMO)) name=$(notdir $(DEMO)) $(DEMO_ARGS)
+
+picture: $(READY)  ## segment a picture with .pt and with .onnx, side by side (MODEL=weights.pt SOURCE=picture.jpg)
+	@test -f "$(MODEL)" || { echo "make picture: no weights at '$(MODEL)'. Run: make picture MODEL=path/to/yolov8n-seg.pt SOURCE=path/to/picture.jpg" >&2; exit 2; }
+	@test -f "$(SOURCE)" || { echo "make picture: no picture at '$(SOURCE)'. Run: make picture SOURCE=path/to/picture.jpg" >&2; exit 2; }
+	@rm -rf $(PICTURE) && mkdir -p $(PICTURE) && cp "$(MODEL)" $(PICTURE)/model.pt && cp "$(SOURCE)" $(PICTURE)/picture.jpg
+	cd $(PICTURE) && $(BIN)/segkit predict model=model.pt source=picture.jpg
+	cd $(PICTURE) && $(BIN)/segkit export model=model.pt format=onnx
+	cd $(PICTURE) && $(BIN)/segkit predict model=model.onnx source=picture.jpg
+	cd $(PICTURE) && $(BIN)/python $(CURDIR)/examples/demo.py model.pt model.onnx picture.jpg side-by-side.jpg
+	@echo "The picture: $(PICTURE)/side-by-side.jpg"
+
+golden: $(READY)  ## train the golden model of the conformance suite anew, and hold it against the one that ships
+	$(BIN)/python scripts/golden_model.py --check
 
 test: $(READY)  ## run every test (PYTEST_ARGS="-k nms" runs some)
 	$(BIN)/pytest $(PYTEST_ARGS)

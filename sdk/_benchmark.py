@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segkit._benchmark_report import BenchmarkReport, BenchmarkRow
+from segkit._benchmark_report import FILES, BenchmarkReport, BenchmarkRow, home_of
 from segkit._benchmark_subjects import Subject, export, given, planned
 from segkit.core.backend.format import installed_version
 from segkit.core.backend.options import validate
@@ -53,7 +53,7 @@ def benchmark(
 
     report = options.pop("report", None) or notice
     args = validate(BenchmarkArguments, options | ({"data": str(data)} if data is not None else {}), "benchmark")
-    _require_packages(args)
+    require_packages(save=args.save)
     models = _opened(model)
     subjects = given(models, args) + planned(models[0], args)
     if not args.export and len(models) == 1:
@@ -76,9 +76,9 @@ def benchmark(
     return found
 
 
-def _require_packages(args: BenchmarkArguments) -> None:
+def require_packages(*, save: bool) -> None:
     """Find out before the work, not after it."""
-    needed = ["faster_coco_eval"] + (["matplotlib"] if args.save else [])
+    needed = ["faster_coco_eval"] + (["matplotlib"] if save else [])
     if not all(map(find_spec, needed)):
         raise MissingDependencyError(["segkit[val]"], "A benchmark")
 
@@ -103,7 +103,7 @@ def _places(args: BenchmarkArguments) -> Iterator[tuple[Path | None, Path]]:
             place = made_run_folder(args.project or "runs", args.name or "benchmark", exist_ok=args.exist_ok)
             folder = stack.enter_context(place)
         if folder and args.keep:
-            yield folder, folder / "files"
+            yield folder, folder / FILES
             return
         temporary = tempfile.TemporaryDirectory(prefix="segkit-benchmark-", ignore_cleanup_errors=True)
         yield folder, Path(stack.enter_context(temporary))
@@ -122,7 +122,7 @@ def _export_all(
     pictures = [str(sample.path) for sample in dataset]
     for number, subject in enumerate(waiting, 1):
         report(f"export {number} of {len(waiting)}: {subject.name}")
-        home = folder / subject.name.replace(" ", "-")  # two precisions may have one name
+        home = home_of(folder, subject.name)
         with subject.step("export"):
             home.mkdir(parents=True, exist_ok=True)
             export(reference, subject, home, options, pictures)

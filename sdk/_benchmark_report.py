@@ -15,6 +15,14 @@ from typing import Any, NamedTuple
 from segkit.core.files import atomic_write
 from segkit.core.frames import frame_library
 
+FILES = "files"
+"""Folder of the exported files in that of the results."""
+
+
+def home_of(folder: Path, name: str) -> Path:
+    """The folder of a row's file: two precisions may give it one name."""
+    return folder / name.replace(" ", "-")
+
 
 class State(StrEnum):
     """How it went with a file."""
@@ -132,6 +140,13 @@ class BenchmarkReport:
     def measured(self) -> bool:
         """Whether there is a file with all figures."""
         return any(row.state is State.OK for row in self.rows)
+
+    def kept(self, row: BenchmarkRow) -> Path | None:
+        """The exported file of a row, where a benchmark was asked to keep them."""
+        if self.save_dir is None or row.file is None:
+            return None
+        path = home_of(self.save_dir / FILES, row.name) / row.file
+        return path if path.exists() else None
 
     def to_df(self, library: str | None = None) -> Any:
         """A data frame, a row a file: of pandas if that is installed, else of polars, or of the one you name.

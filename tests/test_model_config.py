@@ -27,7 +27,9 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("scale", "width", "repeats"), [("n", 16, 1), ("s", 32, 1), ("m", 48, 2), ("l", 64, 3)])
+@pytest.mark.parametrize(
+    ("scale", "width", "repeats"), [("n", 16, 1), ("s", 32, 1), ("m", 48, 2), ("l", 64, 3), ("t", 8, 1)]
+)
 def test_a_scale_letter_in_the_name_chooses_depth_and_width(scale: str, width: int, repeats: int) -> None:
     config = load_config(f"yolov8{scale}-seg.yaml")
     assert (config.scale, config.channels[0], config.layers[2].repeats) == (scale, width, repeats)
@@ -35,6 +37,11 @@ def test_a_scale_letter_in_the_name_chooses_depth_and_width(scale: str, width: i
 
 def test_without_a_letter_the_smallest_scale_is_meant() -> None:
     assert load_config("yolov8-seg.yaml") == load_config("yolov8n-seg.yaml")
+
+
+def test_a_name_that_goes_on_with_a_t_is_not_our_tiny_scale(tmp_path: Path) -> None:
+    text = BASE.replace("  t: [0.33, 0.0625, 1024]", "  # no tiny one:")
+    assert load_config(write(tmp_path / "yolov8test.yaml", text)).scale == "n"
 
 
 def test_a_users_file_with_other_classes_depths_and_widths(tmp_path: Path) -> None:
@@ -151,7 +158,7 @@ def test_yaml_cannot_construct_objects(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["yolov8q-seg.yaml", "nothing.yaml", "yolov9n-seg.yaml"])
 def test_an_unknown_name_lists_what_is_built_in(name: str) -> None:
-    with pytest.raises(ModelFileError, match=r"no such file.*yolov8n-seg.yaml … yolov8x-seg.yaml"):
+    with pytest.raises(ModelFileError, match=r"no such file.*yolov8n-seg.yaml … yolov8x-seg.yaml, and yolov8t"):
         load_config(name)
 
 

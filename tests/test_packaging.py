@@ -72,6 +72,10 @@ def test_files_in_the_wheel_are_those_of_the_tree_byte_for_byte(wheel: zipfile.Z
     assert [name for name, path in shipped().items() if wheel.read(name) != path.read_bytes()] == []
 
 
+def test_the_wheel_carries_the_golden_model_and_the_page_of_the_demo(wheel: zipfile.ZipFile) -> None:
+    assert {"segkit/conformance/golden.pt", "segkit/demo_page.html"} <= set(wheel.namelist())
+
+
 def test_the_wheel_carries_the_licence_and_the_type_marker(wheel: zipfile.ZipFile) -> None:
     licence = next(name for name in wheel.namelist() if name.endswith("licenses/LICENSE"))
     assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()

@@ -17,8 +17,12 @@ from segkit.core.errors import ModelFileError, did_you_mean
 from segkit.core.model.config import Head, Layer, ModelConfig, first_problem
 
 BUILT_IN = Path(__file__).with_name("yolov8-seg.yaml")
-SCALES = "nsmlx"
-_SCALED_NAME = re.compile(r"^(?P<family>yolov\d+)(?P<scale>[nsmlx])(?P<rest>.*)$")
+PUBLISHED = "nsmlx"
+"""The five sizes that everybody knows."""
+SCALES = PUBLISHED + "t"
+"""Those, and a tiny one of ours."""
+# Not every name that goes on with a t means ours: yolov8test.yaml is somebody's file.
+_SCALED_NAME = re.compile(rf"^(?P<family>yolov\d+)(?P<scale>[{PUBLISHED}]|t(?=[-.]))(?P<rest>.*)$")
 
 _shown = reprlib.Repr()
 _shown.maxlevel, _shown.maxother = 3, 60
@@ -30,8 +34,9 @@ def load_config(name: str | Path, nc: int | None = None) -> ModelConfig:
     """The network that a YAML file describes.
 
     Args:
-        name: a file, or a built-in name: `yolov8n-seg.yaml` … `yolov8x-seg.yaml`. The scale letter in a file's name
-            chooses among its `scales`, and a file that exists without the letter is found too.
+        name: a file, or a built-in name: `yolov8n-seg.yaml` … `yolov8x-seg.yaml`, or the tiny `yolov8t-seg.yaml`. The
+            scale letter in a file's name chooses among its `scales`, and a file that exists without the letter is
+            found too.
         nc: number of classes, instead of the file's.
 
     Raises:
@@ -59,7 +64,7 @@ def parse_config(raw: Mapping[str, Any], origin: str | Path, scale: str | None =
 
 @lru_cache(maxsize=8)
 def built_in(scale: str) -> ModelConfig:
-    """One of the five published sizes with 80 classes."""
+    """One of the built-in sizes with 80 classes."""
     return load_config(f"yolov8{scale}-seg.yaml")
 
 
@@ -90,10 +95,11 @@ def _resolve(path: Path) -> tuple[Path, str | None]:
         if candidate.is_file():
             return candidate, scale
     if str(plain) == BUILT_IN.name:
-        return BUILT_IN, scale or SCALES[0]
-    known = [f"yolov8{letter}-seg.yaml" for letter in SCALES]
+        return BUILT_IN, scale or PUBLISHED[0]
+    *known, ours = [f"yolov8{letter}-seg.yaml" for letter in SCALES]
+    guess = did_you_mean(path.name, [*known, ours])
     raise ModelFileError(
-        path, f"there is no such file.{did_you_mean(path.name, known)} Built in are {known[0]} … {known[-1]}"
+        path, f"there is no such file.{guess} Built in are {known[0]} … {known[-1]}, and {ours}, a tiny one of ours"
     )
 
 

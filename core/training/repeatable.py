@@ -17,7 +17,7 @@ def repeatable(seed: int, deterministic: bool) -> Iterator[None]:
     """Seed every generator, and choose kernels that always add up in the same order; afterwards all is as before."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     was, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = torch.backends.cudnn.benchmark
+    benchmark, filling = torch.backends.cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory
     workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -25,6 +25,8 @@ def repeatable(seed: int, deterministic: bool) -> Iterator[None]:
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # Else torch fills all memory that it takes, thousands of times a step, lest somebody read it before writing.
+        torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = not deterministic
     try:
         with warnings.catch_warnings():
@@ -36,5 +38,6 @@ def repeatable(seed: int, deterministic: bool) -> Iterator[None]:
         torch.set_rng_state(before[2])
         torch.use_deterministic_algorithms(was, warn_only=warned)
         torch.backends.cudnn.benchmark = benchmark
+        torch.utils.deterministic.fill_uninitialized_memory = filling
         if workspace is None:
             os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)

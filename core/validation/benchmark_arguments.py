@@ -23,6 +23,9 @@ def _names(value: Any) -> Any:
     return [part for each in value for part in str(each).strip(" []()").replace(" ", ",").split(",") if part] or None
 
 
+FormatNames = Annotated[list[str] | None, BeforeValidator(_names)]
+
+
 class BenchmarkArguments(Options):
     """What a benchmark accepts."""
 
@@ -32,7 +35,7 @@ class BenchmarkArguments(Options):
     split: str = Field("val", description="part of the data set")
     pictures: int | None = Field(None, ge=1, description="score this many pictures, spread over the set (default: all)")
     fraction: float | None = Field(None, gt=0, le=1, description="the same as a share of the set")
-    format: Annotated[list[str] | None, BeforeValidator(_names)] = Field(
+    format: FormatNames = Field(
         None, description="formats to export to, e.g. onnx,torchscript (default: all that are installed)"
     )
     export: bool = Field(True, description="export to other formats; off: measure the given files only")

@@ -30,9 +30,7 @@ CPU_RUN = 4
 """Most pictures in one run on a CPU: more are no faster there, and the next ones are prepared meanwhile."""
 
 
-def validate_model(
-    session: Session, dataset: Dataset, args: ValArguments, *, tell: bool = True
-) -> SegmentationMetrics:
+def validate_model(session: Session, dataset: Dataset, args: ValArguments, *, tell: bool = True) -> SegmentationMetrics:
     """Score a model on a data set.
 
     Every class of an anchor above `args.conf` counts as a detection, masks are compared in the pixels of the pictures,
