@@ -75,8 +75,12 @@ def remove_empty(folders: Iterable[Path]) -> None:
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     """A temporary path beside `path` that becomes `path` when the block ends well and vanishes when it does not.
+
+    Args:
+        path: the file.
+        durable: wait until the disk has it, so that a power cut leaves the old file or the new one.
 
     Raises:
         OutputError: the file cannot be written; what was there before is untouched.
@@ -89,11 +93,23 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         with made_folder(path.parent):
             try:
                 yield partial
+                if durable:
+                    _synchronise(partial)
                 partial.replace(path)
+                if durable and sys.platform != "win32":  # where a folder cannot be opened
+                    _synchronise(path.parent)
             finally:
                 remove(partial)
     except OSError as error:
         raise output_error(path, error) from error
+
+
+def _synchronise(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

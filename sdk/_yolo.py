@@ -430,11 +430,13 @@ class YOLO:
             callback: the function.
 
         Raises:
-            OptionError: there is no such event; the nearest one is named.
+            OptionError: there is no such event; the nearest one is named. Or it is no function.
         """
         from segkit.core.training.events import event as known
 
         known(event)
+        if not callable(callback):
+            raise OptionError.invalid("callback", callback, "give a function that takes the run")
         self._callbacks.setdefault(event, []).append(callback)
 
     def clear_callback(self, event: str) -> None:

@@ -86,7 +86,7 @@ def test_values_are_read_as_users_write_them(given: dict[str, Any], name: str, e
         ({"amp": "fp8"}, "amp"),
         ({"cache": "tape"}, "cache"),
         ({"device": "0,0"}, "different GPUs"),
-        ({"device": "cpu,cpu"}, "different GPUs"),
+        ({"device": "cpu,0"}, "different GPUs"),
         ({"rect": True, "multi_scale": 0.5}, "exclude each other"),
         ({"rect": True, "imgsz": "320,640"}, "the long side"),
         ({"mask_ratio": 3}, "mask_ratio=3"),
@@ -136,3 +136,18 @@ def test_a_file_that_is_no_settings_is_one_clear_line(tmp_path: Path, text: str 
         read_settings(tmp_path / "cfg.yaml")
     assert words in str(caught.value)
     assert isinstance(caught.value, SegkitError)
+
+
+@pytest.mark.parametrize(("given", "used"), [(64, (64, 64)), (33, (64, 64)), (500, (512, 512)), ((100, 64), (128, 64))])
+def test_sides_are_rounded_up_to_what_a_network_takes(
+    given: object, used: tuple[int, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validate(TrainArguments, {"imgsz": given}, "train").imgsz == used
+    assert ("multiples of 32" in capsys.readouterr().err) is (used not in (given, (given, given)))
+
+
+@pytest.mark.parametrize("name", ["lr0", "box", "weight_decay", "time"])
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_numbers_are_finite(name: str, value: str) -> None:
+    with pytest.raises(OptionError, match=name):
+        validate(TrainArguments, {name: value}, "train")

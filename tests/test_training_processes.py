@@ -49,9 +49,9 @@ with open(f"losses-{rank}.json", "w") as file:
 QUIET = {"OMP_NUM_THREADS": "1", "TORCH_DISTRIBUTED_DEBUG": "OFF"}
 
 
-def _script(folder: Path, *, processes: int, frozen: bool, **changes: Any) -> str:
+def _script(folder: Path, *, processes: int, frozen: bool, pictures: int = 11, **changes: Any) -> str:
     """Run the script in `folder`, in one process or by torchrun in several; what it said."""
-    lay_down(folder)
+    lay_down(folder, train=pictures)
     (folder / "script.py").write_text(SCRIPT, encoding="utf-8")
     options = OPTIONS | {"data": "shapes/data.yaml", "project": "runs", "name": "run"} | changes
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)] if processes > 1 else []
@@ -68,11 +68,12 @@ def _losses(folder: Path, rank: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.slow
-def test_the_first_losses_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pictures", [11, 9], ids=["uneven shares", "a batch with nothing for the second"])
+def test_the_first_losses_of_two_processes_are_those_of_one(tmp_path: Path, pictures: int) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for folder, processes in ((one, 1), (two, 2)):
         folder.mkdir()
-        _script(folder, processes=processes, frozen=True, epochs=2)
+        _script(folder, processes=processes, frozen=True, epochs=2, pictures=pictures)
     expected = _losses(one)
     assert len(expected) == 6, "the same batches: three an epoch"
     assert torch.allclose(_losses(two), expected, rtol=1e-5, atol=1e-6)
@@ -164,10 +165,29 @@ def test_ctrl_c_stops_all_processes_and_says_how_to_go_on(tmp_path: Path, send: 
 
 
 @pytest.mark.slow
-def test_what_a_process_has_to_say_is_said_once(tmp_path: Path) -> None:
+def test_what_a_process_has_to_say_is_said_once_and_alone(tmp_path: Path) -> None:
     lay_down(tmp_path)
-    options = OPTIONS | {"device": "cpu,cpu", "freeze": 99}
-    parent = _begun(tmp_path, "tiny.yaml", data="shapes/data.yaml", **options)
-    _, err = parent.communicate(timeout=120)
-    assert parent.returncode != 0
-    assert err.count("freeze") == 1, err
+    command = [sys.executable, "-m", "segkit.cli", "train", "model=tiny.yaml", "data=shapes", "freeze=99", "imgsz=64"]
+    done = subprocess.run(
+        [*command, "device=cpu,cpu"], cwd=tmp_path, env=os.environ | QUIET, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if line.strip()][-1].startswith("Error: Option freeze=99 is not usable")
+    assert "Traceback" not in done.stderr
+    assert "torch" not in done.stderr
+
+
+@pytest.mark.slow
+def test_an_architecture_by_name_is_trained_by_several_and_signals_are_as_before(tmp_path: Path) -> None:
+    lay_down(tmp_path)
+    code = (
+        "import signal; from segkit import YOLO; before = signal.getsignal(signal.SIGINT)\n"
+        "YOLO('yolov8t-seg.yaml').train(data='shapes', epochs=1, imgsz=64, batch=4, workers=0, plots=False,"
+        " device=['cpu', 'cpu'])\n"
+        "assert signal.getsignal(signal.SIGINT) is before"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | QUIET, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "segment" / "train" / "weights" / "best.pt").exists()

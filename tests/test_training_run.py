@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -229,6 +230,67 @@ def test_an_interrupt_between_epochs(event: str, whole: Whole, place: Place, tmp
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize("step", [4, 6])
+def test_a_second_interrupt_within_a_step_saves_nothing_half_done(
+    step: int, whole: Whole, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for the end of the step; the checkpoint before stays, and the run goes on from there."""
+    from segkit.core.training.averaging import Average
+
+    update, seen = Average.update, [0]
+
+    def twice(self: Average, network: Any) -> None:
+        update(self, network)
+        seen[0] += 1
+        if seen[0] == step:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Average, "update", twice)
+    with pytest.raises(KeyboardInterrupt):
+        _run(place, tmp_path, nbs=4)
+    monkeypatch.undo()
+    resumed = _trained(YOLO(str(tmp_path / "train" / "weights" / "last.pt")), resume=True)
+    assert _equal(resumed.weights, _run(place, tmp_path, name="full", nbs=4).weights)
+
+
+def test_a_run_killed_while_it_saves_keeps_its_best_weights(whole: Whole, place: Place, tmp_path: Path) -> None:
+    options = {**OPTIONS, "data": str(place.data), "project": str(tmp_path)}
+    died = in_a_process(
+        "import os, signal\nfrom segkit import YOLO\nfrom segkit.core.training import saving\n"
+        "write = saving.save_weights\n"
+        "def kill(path, *rest, **more):\n    write(path, *rest, **more)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"saving.save_weights = kill\nYOLO({str(place.model)!r}).train(**{options!r})",
+        tmp_path,
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    resumed = _trained(YOLO(str(tmp_path / "train" / "weights" / "last.pt")), resume=True)
+    assert _equal(resumed.weights, whole.weights)
+    best, expected = (
+        torch.load(run.folder / "weights" / "best.pt", weights_only=True)["state_dict"] for run in (resumed, whole)
+    )
+    assert _equal(best, expected)
+    assert not list((resumed.folder / "weights").glob(".*")), "what the killed one left is gone"
+
+
+def test_a_run_that_was_to_end_ends_when_it_is_resumed(place: Place, tmp_path: Path) -> None:
+    options = {**OPTIONS, "data": str(place.data), "project": str(tmp_path), "epochs": 9, "patience": 1}
+    options |= {"lr0": 1e-9, "optimizer": "SGD", "warmup_epochs": 0}
+    died = in_a_process(
+        "import os, signal\nfrom segkit import YOLO\nfrom segkit.core.training import trainer\n"
+        "trainer.finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"YOLO({str(place.model)!r}).train(**{options!r})",
+        tmp_path,
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    last = tmp_path / "train" / "weights" / "last.pt"
+    (tmp_path / "copy" / "weights").mkdir(parents=True)
+    (tmp_path / "copy" / "weights" / "last.pt").write_bytes(last.read_bytes())
+    assert len(_rows(_trained(YOLO(str(last)), resume=True).folder)) == 2
+    again = _trained(YOLO(str(tmp_path / "copy" / "weights" / "last.pt")), resume=True, patience=3)
+    assert len(_rows(again.folder)) == 4, "unless the limit is another one now"
+
+
 def test_a_finished_run_cannot_be_resumed(whole: Whole) -> None:
     with pytest.raises(ModelFileError, match="its training is finished"):
         YOLO(str(whole.folder / "weights" / "last.pt")).train(resume=True)
@@ -246,11 +308,44 @@ def test_a_run_is_resumed_only_as_what_it_was(tmp_path: Path) -> None:
     last = tmp_path / "train" / "weights" / "last.pt"
     with pytest.raises(OptionError, match=r"Option lr0 belongs to the run that is resumed, where it is 0\.01"):
         YOLO(str(last)).train(resume=True, lr0=0.1)
+    assert "data" not in str(_refusal(last, data=os.path.relpath(place.data))), "the same by another path"
+    label = next((place.data.parent / "labels" / "val").glob("*.txt"))
+    before = label.read_text(encoding="utf-8")
+    label.write_text("0 0.1 0.1 0.9 0.1 0.9 0.9\n", encoding="utf-8")
+    with pytest.raises(InputError, match="or labels to validate with are other ones"):
+        YOLO(str(last)).train(resume=True)
+    label.write_text(before, encoding="utf-8")
     label = next((place.data.parent / "labels" / "train").glob("*.txt"))
     label.write_text("0 0.1 0.1 0.9 0.1 0.9 0.9\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"its labels was \w+ and now is"):
+    with pytest.raises(InputError, match="or labels to learn from are other ones"):
         YOLO(str(last)).train(resume=True)
     assert last.exists()
+
+
+def _refusal(last: Path, **options: Any) -> OptionError | None:
+    """Of options to go on with; the run itself is not begun."""
+    from segkit.core.training.starting import asked
+
+    try:
+        asked(last, {"resume": True, **options})
+    except OptionError as error:
+        return error
+    return None
+
+
+def test_a_run_is_resumed_by_its_folder_too(place: Place, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _run(place, tmp_path, _at(4, lambda run: os.kill(os.getpid(), signal.SIGINT)), name="mine")
+    resumed = _trained(YOLO(str(place.model)), resume=str(tmp_path / "mine"))
+    assert len(_rows(resumed.folder)) == 3
+
+
+def test_the_command_to_go_on_can_be_pasted(place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _run(place, tmp_path, _at(2, lambda run: os.kill(os.getpid(), signal.SIGHUP)), name="it's mine")
+    said = capsys.readouterr().err.splitlines()[-1]
+    words = shlex.split(said.partition("goes on with: ")[2])
+    assert words == ["segkit", "train", "model=" + str(tmp_path / "it's mine" / "weights" / "last.pt"), "resume=True"]
 
 
 # -- how runs end ---------------------------------------------------------------------------------------------------
@@ -272,6 +367,39 @@ def test_a_loss_that_is_no_number_ends_the_run_with_its_batch(place: Place, tmp_
         assert Path(batch["paths"][0]).name in str(caught.value)
     state = torch.load(tmp_path / "train" / "weights" / "last.pt", weights_only=True)["training"]
     assert all(each.isfinite().all() for each in state["network"].values()), "the checkpoint is of before"
+
+
+def test_a_gradient_that_is_no_number_ends_the_run_before_the_step(place: Place, tmp_path: Path) -> None:
+    def spoil(run: TrainRun) -> None:
+        assert run.model is not None
+        if (run.epoch, run.batch_number) == (1, 1):
+            weight = next(run.model.parameters())
+            weight.register_hook(lambda gradient: gradient * float("inf"))
+
+    with pytest.raises(TrainingError, match=r"the gradient of the loss is not a number any more, in epoch 2, batch"):
+        _run(place, tmp_path, ("on_train_batch_start", spoil), val=False)
+    state = torch.load(tmp_path / "train" / "weights" / "last.pt", weights_only=True)["training"]
+    assert all(each.isfinite().all() for each in state["network"].values())
+
+
+def test_a_network_that_cannot_be_validated_says_when_and_what_to_do(place: Place, tmp_path: Path) -> None:
+    def spoil(run: TrainRun) -> None:
+        assert run.ema is not None
+        if run.epoch == 1:
+            next(run.ema.parameters()).data.fill_(float("nan"))
+
+    with pytest.raises(TrainingError, match=r"cannot be validated after epoch 2.*not finite numbers.*lower lr0"):
+        _run(place, tmp_path, ("on_train_epoch_end", spoil))
+
+
+def test_the_best_weights_of_another_run_in_the_folder_are_not_these(place: Place, tmp_path: Path) -> None:
+    _run(place, tmp_path)
+    folder = tmp_path / "train" / "weights"
+    before = (folder / "best.pt").read_bytes()
+    _run(place, tmp_path, exist_ok=True, val=False, seed=5)
+    assert (folder / "best.pt").read_bytes() != before
+    best, last = (torch.load(folder / f"{name}.pt", weights_only=True)["state_dict"] for name in ("best", "last"))
+    assert _equal(best, last)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(
@@ -488,7 +616,8 @@ def test_a_batch_larger_than_the_set(place: Place, tmp_path: Path, capsys: pytes
         ({"epoch": 5}, "epochs"),
         ({"batch": 2.5}, "whole number"),
         ({"amp": "fp16"}, "on a CPU give bf16"),
-        ({"imgsz": 65}, "imgsz"),
+        ({"imgsz": 0}, "imgsz"),
+        ({"freeze": -1}, "freeze"),
         ({"device": "cuda:7"}, "cuda:7"),
     ],
     ids=str,

@@ -123,7 +123,9 @@ def internal(default: Any, description: str) -> Any:
 class Options(BaseModel):
     """Base of every options model: frozen, closed, described."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
 
     @classmethod
     def public_fields(cls) -> dict[str, FieldInfo]:

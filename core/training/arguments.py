@@ -13,7 +13,9 @@ from segkit.core.backend.options import ImgSize
 from segkit.core.data.augment.arguments import AugmentArguments
 from segkit.core.errors import OptionError, SourceError, nearest
 from segkit.core.files import expanded
+from segkit.core.images.size import STRIDE, Size
 from segkit.core.inference.arguments import Classes, Folder
+from segkit.core.notices import notice
 from segkit.core.training.devices import Devices
 from segkit.core.yamls import read_yaml
 
@@ -103,7 +105,7 @@ class TrainArguments(AugmentArguments):
     batch: int | float = Field(
         16, description="pictures in a batch over all devices; -1 or 0.7: as many as take that share of a GPU's memory"
     )
-    imgsz: ImgSize = Field((640, 640), description="size of the training pictures: one number, or height,width")
+    imgsz: ImgSize = Field((640, 640), description="size of the training pictures: one number, or height,width; to the next multiple of 32")
     save: bool = Field(True, description="save checkpoints: weights/last.pt and weights/best.pt")
     save_period: int = Field(-1, description="save also every so many epochs, as weights/epoch10.pt (-1: do not)")
     device: Devices = Field(None, description="cpu, 0, 0,1 (several processes), mps; default: a GPU where there is one")
@@ -159,6 +161,14 @@ class TrainArguments(AugmentArguments):
     download: bool = Field(False, description="fetch the data set if it has a known name and is not here")
     verbose: bool = Field(True, description="show a row for every class in the end (command line)")
 
+    @field_validator("imgsz")
+    @classmethod
+    def _imgsz(cls, value: Size) -> Size:
+        height, width = (-(-side // STRIDE) * STRIDE for side in value)
+        if (height, width) != value:
+            notice(f"imgsz: sides are multiples of {STRIDE} in training: {height}x{width}, not {value[0]}x{value[1]}")
+        return height, width
+
     @field_validator("batch")
     @classmethod
     def _batch(cls, value: float) -> float:
@@ -202,6 +212,10 @@ OF_OTHERS = frozenset(
     }
 )
 """Keys of other commands, tasks and tools that a settings file may have beside those of training."""
+
+
+TAKEN_UP = frozenset({"task", "mode", "model", "cfg"})
+"""Those of them that are no settings of anything: there is nothing to say about them."""
 
 
 def read_settings(path: str | Path) -> tuple[dict[str, Any], list[str]]:

@@ -21,6 +21,8 @@ class Average:
         """Begin with a copy of the network."""
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.updates = updates
+        self._source: SegmentationNetwork | None = None
+        self._pairs: dict[bool, tuple[list[Tensor], list[Tensor]]] = {}
 
     @property
     def decay(self) -> float:
@@ -31,11 +33,18 @@ class Average:
     def update(self, network: SegmentationNetwork) -> None:
         """Take in the network after a step."""
         self.updates += 1
+        if network is not self._source:
+            self._pair(network)
+        torch._foreach_lerp_(*self._pairs[True], 1 - self.decay)
+        torch._foreach_copy_(*self._pairs[False])
+
+    def _pair(self, network: SegmentationNetwork) -> None:
+        """Numbers to average, and those to copy: the same tensors at every step, so that they are looked up once."""
         mine, theirs = self.network.state_dict(), network.state_dict()
-        floats = [name for name, value in mine.items() if value.is_floating_point()]
-        torch._foreach_lerp_([mine[name] for name in floats], [theirs[name] for name in floats], 1 - self.decay)
-        for name in mine.keys() - set(floats):
-            mine[name].copy_(theirs[name])
+        self._source = network
+        for floating in (True, False):
+            names = [name for name, value in mine.items() if value.is_floating_point() is floating]
+            self._pairs[floating] = [mine[name] for name in names], [theirs[name] for name in names]
 
     def load(self, state: dict[str, Tensor], updates: int) -> None:
         """Go on with an average that was saved."""

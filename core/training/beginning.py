@@ -127,6 +127,8 @@ def _held(network: SegmentationNetwork, freeze: object) -> tuple[nn.Module, ...]
     if freeze is None or freeze == []:
         return ()
     count = len(network.model)
+    if isinstance(freeze, int) and freeze < 0:
+        raise OptionError.invalid("freeze", freeze, "give a number of layers, or a list of theirs")
     wanted = list(range(freeze)) if isinstance(freeze, int) else freeze if isinstance(freeze, list) else [freeze]
     held = [_layer(network, each, count, freeze) for each in wanted]
     for module in held:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from segkit.core.backend.metadata import data_name
 from segkit.core.errors import InputError, ModelFileError
-from segkit.core.files import atomic_write
+from segkit.core.files import atomic_write, sweep
 from segkit.core.model.checkpoint import MARK
 from segkit.core.model.network import SegmentationNetwork
 from segkit.core.training.record import EpochRecord
@@ -38,6 +38,7 @@ class Position:
         sums: of the losses of the epoch so far.
         seconds: that the run has taken.
         best_fitness, best_epoch: of the best epoch so far.
+        stopped: whether no epoch is to come, though there could be more.
     """
 
     epoch: int = 0
@@ -46,6 +47,7 @@ class Position:
     seconds: float = 0.0
     best_fitness: float | None = None
     best_epoch: int = 0
+    stopped: bool = False
 
 
 @dataclass
@@ -103,9 +105,7 @@ def save_weights(path: Path, network: SegmentationNetwork, train_args: Mapping[s
     Raises:
         OutputError: it cannot be written; what was there before still is.
     """
-    state = {
-        name: each.half() if half and each.is_floating_point() else each for name, each in network.state_dict().items()
-    }
+    state = {name: _halved(each) if half else each for name, each in network.state_dict().items()}
     _write(path, _block(network, train_args), state, None)
 
 
@@ -163,6 +163,12 @@ def restore_random(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
+_OTHER = {
+    "labels": "the pictures or labels to learn from are other ones now",
+    "validation": "the pictures or labels to validate with are other ones now",
+}
+
+
 def check_plan(state: State, plan: Mapping[str, Any], path: Path) -> None:
     """A run goes on only as the one that it was.
 
@@ -171,9 +177,9 @@ def check_plan(state: State, plan: Mapping[str, Any], path: Path) -> None:
     """
     for name, value in plan.items():
         if (before := state.plan.get(name)) != value:
+            what = _OTHER.get(name, f"{name} = {before} has become {value}")
             raise InputError(
-                f"Cannot resume '{path}': its {name} was {before} and now is {value}; put back what was changed, "
-                "or train its weights as a new run."
+                f"Cannot resume '{path}': {what}; put back what was changed, or train its weights as a new run."
             )
 
 
@@ -208,8 +214,17 @@ def _write(
     # Serialised in memory first: whatever goes wrong on the disk is then an OSError of ours, not torch's riddle.
     buffer = io.BytesIO()
     torch.save(whole, buffer)
-    with atomic_write(path) as partial:
+    sweep(path)
+    with atomic_write(path, durable=True) as partial:
         partial.write_bytes(buffer.getbuffer())
+
+
+def _halved(value: Tensor) -> Tensor:
+    """In half precision, unless that has no room for it."""
+    if not value.is_floating_point():
+        return value
+    half = value.half()
+    return half if half.isfinite().all() else value
 
 
 def _on_host(value: Any) -> Any:

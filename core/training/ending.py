@@ -43,7 +43,7 @@ def finish(
 
     assert run.ema is not None
     best = run.ema
-    if args.save and run.best.exists():
+    if args.save and run.best_fitness is not None and run.best.exists():
         best = load_network(run.best)
     elif args.save:
         save_weights(run.best, run.ema, train_args, half=True)
@@ -65,9 +65,8 @@ def save_batch(error: NotFiniteLossError, run: TrainRun) -> TrainingError:
     """Save the batch with which the loss stopped being a number; gives the error that says so."""
     batch, epoch = error.batch, run.epoch + 1
     parts = ", ".join(f"{name} {value:.4g}" for name, value in zip(NAMES, error.parts.tolist(), strict=True))
-    problem = (
-        f"the loss is not a number any more, in epoch {epoch}, batch {batch.number + 1} of {run.batches} ({parts})"
-    )
+    where = f"in epoch {epoch}, batch {batch.number + 1} of {run.batches}"
+    problem = f"the {error.what} is not a number any more, {where} ({parts})"
     names = ", ".join(path.name for path in batch.paths[:8]) + (", …" if len(batch.paths) > 8 else "")
     advice = f"Its pictures begin with {names}."
     place = run.save_dir / "failed_batch.npz"

@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Self
 
-WATCHED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
+WATCHED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Torn(KeyboardInterrupt):
+    """An interruption in the midst of something: what was half changed is not to be saved."""
 
 
 class Interrupts:
@@ -39,17 +43,19 @@ class Interrupts:
     def __enter__(self) -> Self:
         """Watch; outside of the main thread signals cannot be, and nothing is done."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._heard) for number in WATCHED}
+            heard = [number for number in WATCHED if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+            self._before = {number: signal.signal(number, self._heard) for number in heard}
         return self
 
     def __exit__(self, *_: object) -> None:
         """Leave the signals as they were."""
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)  # None: one that was not set from Python
         self._before = {}
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         self._asked += 1
-        if not self._held or self._asked > 1:
-            self._asked = 0
-            raise KeyboardInterrupt
+        if self._held and self._asked == 1:
+            return
+        self._asked = 0
+        raise Torn if self._held else KeyboardInterrupt

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import pickle
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from segkit.core.cores import physical
 from segkit.core.errors import SegkitError, TrainingError, revived
 from segkit.core.notices import notice
+from segkit.core.training.processes import LostError
 from segkit.core.training.request import Request, Trained
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ def launch(request: Request, count: int, callbacks: Mapping[str, Sequence[Callba
 
 def _job(request: Request) -> dict[str, Any]:
     return {
-        "model": str(request.model.absolute()),
+        "model": str(request.model),  # a file, or the name of an architecture; the working folder is the same
         "args": request.args.model_dump(mode="json"),
         "checkpoint": str(request.checkpoint.absolute()) if request.checkpoint else None,
     }
@@ -69,7 +72,8 @@ def _run(folder: Path, count: int) -> None:
         monitor_interval=0.1,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", "segkit.core.training.worker", str(folder))
+        with _handlers_kept(), _hushed():
+            elastic_launch(config, sys.executable)("-m", "segkit.core.training.worker", str(folder))
     except ChildFailedError as error:
         raise _reason(folder, error.failures) from None
     except SignalException:
@@ -84,15 +88,17 @@ def _reason(folder: Path, failures: Mapping[int, Any]) -> SegkitError:
         KeyboardInterrupt: they were interrupted, and that is all.
     """
     told = {rank: folder / ERROR.format(rank) for rank in sorted(failures)}
-    said = [json.loads(path.read_text(encoding="utf-8")) for path in told.values() if path.exists()]
-    errors = [each for each in said if each["kind"] != KeyboardInterrupt.__name__]
-    if errors:
-        return revived(errors[0]["kind"], errors[0]["message"])
-    silent = {rank: failure for rank, failure in failures.items() if not told[rank].exists()}
-    dead = {rank: failure for rank, failure in silent.items() if failure.exitcode not in _STOPPED}
-    if said and not dead:
-        raise KeyboardInterrupt
-    rank, failure = min((dead or silent).items(), key=lambda each: each[1].timestamp)
+    said = {rank: json.loads(path.read_text(encoding="utf-8")) for rank, path in told.items() if path.exists()}
+    dead = {rank: failure for rank, failure in failures.items() if _is_cause(failure.exitcode, said.get(rank))}
+    killed = {rank: failure for rank, failure in dead.items() if failure.exitcode < 0}
+    if not killed:
+        no_causes = (KeyboardInterrupt.__name__, LostError.__name__)
+        errors = [each for each in said.values() if each["kind"] not in no_causes]
+        if errors:
+            return revived(errors[0]["kind"], errors[0]["message"])
+        if said and not dead:
+            raise KeyboardInterrupt
+    rank, failure = min((killed or dead or failures).items(), key=lambda each: each[1].timestamp)
     return TrainingError(
         f"process {rank} of the training {_end(failure.exitcode)}",
         "The others were stopped. Go on with resume=True and the run's weights/last.pt.",
@@ -102,12 +108,45 @@ def _reason(folder: Path, failures: Mapping[int, Any]) -> SegkitError:
 _STOPPED = (-signal.SIGTERM, -signal.SIGINT)
 
 
+def _is_cause(code: int, said: Mapping[str, str] | None) -> bool:
+    """Whether a process ended of itself and without a word: neither stopped with the others nor for want of them."""
+    return code not in _STOPPED and said is None
+
+
 def _end(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     with contextlib.suppress(ValueError):
         return f"was killed by {signal.Signals(-code).name}"
     return f"was killed by signal {-code}"
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """The launcher watches signals and leaves its handlers behind."""
+    watched = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in watched}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """The launcher logs what it does to processes; what there is to say about them, we say."""
+    logger = logging.getLogger("torch.distributed.elastic")
+    parts = [logging.getLogger(name) for name in logging.root.manager.loggerDict if name.startswith(f"{logger.name}.")]
+    levels = {each: each.level for each in (logger, *parts)}
+    for each in levels:
+        each.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for each, level in levels.items():
+            each.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ class Learner:
     Attributes:
         network: the weights that learn, in train mode on the run's device.
         still: its modules that are held still.
-        average: of its weights.
+        average: of its weights; kept up in the first process alone.
         chosen: the optimizer by name, and what it began with.
         optimizer: itself.
         schedule: settings of every iteration.
@@ -94,7 +94,7 @@ class Learner:
             network,
             forward,
             optimizer,
-            average,
+            average if processes.first else None,
             loss,
             Mixed(args.amp, device),
             shares=processes.world,
@@ -112,7 +112,9 @@ class Learner:
     def learn(self, batch: TrainBatch, iteration: int) -> Tensor:
         """(4,) parts of the loss of a batch over all processes, on the CPU."""
         settings = self.schedule.at(iteration)
-        parts = self.stepper.learn(batch.to(self.processes.device), iteration, settings, batch.whole)
+        # The host's memory is written to again only after the step, which ends when the GPU has read all of it.
+        there = batch.to(self.processes.device, non_blocking=True)
+        parts = self.stepper.learn(there, iteration, settings, batch.whole)
         return self.processes.over_all(parts).cpu()
 
     def rates(self) -> dict[str, float]:
@@ -128,7 +130,8 @@ class Learner:
             for name, value in values.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     values[name] = laid_out(value, parameter)
-        self.stepper.mixed.scaler.load_state_dict(dict(state.scaler))
+        if state.scaler:  # none where the run was in float32, as on a CPU
+            self.stepper.mixed.scaler.load_state_dict(dict(state.scaler))
         self.stepper.take_up(Pending(dict(state.gradients), state.last_step))
 
     def close(self) -> None:
@@ -136,10 +139,9 @@ class Learner:
         self.loader.close()
 
 
-def _loader(sets: Sets, args: TrainArguments, batch: int, processes: Processes, stride: int) -> TrainLoader:
-    changes = AugmentArguments(**args.model_dump(include=set(AugmentArguments.model_fields)))
-    samples = TrainingSamples(sets.train, changes, imgsz=args.imgsz, seed=args.seed, epochs=args.epochs)
-    order = Order(
+def order_of(sets: Sets, args: TrainArguments, batch: int, processes: Processes, stride: int) -> Order:
+    """Which samples are in which batch, of which size, and which of them this process makes."""
+    return Order(
         [sample.size for sample in sets.train],
         batch,
         imgsz=args.imgsz,
@@ -150,6 +152,12 @@ def _loader(sets: Sets, args: TrainArguments, batch: int, processes: Processes, 
         rect=args.rect,
         stride=stride,
     )
+
+
+def _loader(sets: Sets, args: TrainArguments, batch: int, processes: Processes, stride: int) -> TrainLoader:
+    changes = AugmentArguments(**args.model_dump(include=set(AugmentArguments.model_fields)))
+    samples = TrainingSamples(sets.train, changes, imgsz=args.imgsz, seed=args.seed, epochs=args.epochs)
+    order = order_of(sets, args, batch, processes, stride)
     return TrainLoader(
         samples, order, workers=args.workers, pin=processes.device.type == "cuda", cache=args.cache.value
     )

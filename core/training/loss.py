@@ -61,13 +61,14 @@ class SegmentationLoss:
         """The same of a batch that one process has for itself."""
         return SegmentationLoss(self._strides, self._gains)
 
-    def __call__(self, raw: RawHead, targets: Targets, pictures: int | None = None) -> Loss:
+    def __call__(self, raw: RawHead, targets: Targets, pictures: int | None = None, *, counted: bool = True) -> Loss:
         """The loss of a batch, at least in float32 whatever the network computes in.
 
         Args:
             raw: what the network says of the batch's pictures.
             targets: what is in them, on the same device.
             pictures: of the batch over all processes; default: those that are here.
+            counted: False for a share of the batch that is to be nothing: its loss is 0, and nobody divides by it.
         """
         boxes, scores, coefficients, prototypes = (
             part if part.dtype == torch.float64 else part.float() for part in raw
@@ -78,7 +79,7 @@ class SegmentationLoss:
             predicted = _decoded(boxes, anchors)
         assigned = assign(predicted, scores, anchors, objects)
         count, summed = assigned.score.new_tensor(float(len(assigned.target))), assigned.score.sum()
-        foreground, target_scores = self._over_all(torch.stack((count, summed))).unbind()
+        foreground, target_scores = self._over_all(torch.stack((count, summed)) * counted).unbind()
         target_scores = target_scores.clamp(min=1)
         parts = torch.stack(
             (
@@ -87,7 +88,7 @@ class SegmentationLoss:
                 _mask_part(coefficients, prototypes, targets, objects, assigned) / foreground.clamp(min=1),
             )
         )
-        box, dfl, cls, seg = parts.unbind()
+        box, dfl, cls, seg = (parts * counted).unbind()
         gains = self._gains
         weighted = torch.stack((box * gains.box, seg * gains.box, cls * gains.cls, dfl * gains.dfl))
         return Loss(weighted.sum() * (pictures or len(boxes)), weighted.detach())

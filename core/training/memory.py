@@ -23,6 +23,8 @@ def peak(device: torch.device) -> int:
 
 def is_short(error: BaseException) -> bool:
     """Whether an error says that memory ran out."""
+    if error.__cause__ is not None and is_short(error.__cause__):  # ours say what a runtime said
+        return True
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     words = str(error)

@@ -58,12 +58,11 @@ def build(network: nn.Module, chosen: Chosen, weight_decay: float) -> torch.opti
 def _sgd(groups: list[dict[str, Any]], chosen: Chosen) -> torch.optim.Optimizer:
     nesterov = chosen.momentum > 0
     made = torch.optim.SGD(groups, lr=chosen.rate, momentum=chosen.momentum, nesterov=nesterov, fused=_can_fuse(groups))
-    if nesterov:
-        # Torch makes room for the momentum in the first step. Where fp16 overflows in it, the step is left out and that
-        # room stays as it was found: anything, not seldom NaN.
-        for group in made.param_groups:
-            for parameter in group["params"]:
-                made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    # Torch makes room for the momentum in the first step. Where fp16 overflows in it, the step is left out and that
+    # room stays as it was found: anything, not seldom NaN.
+    for group in made.param_groups:
+        for parameter in group["params"]:
+            made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return made
 
 

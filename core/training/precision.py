@@ -41,9 +41,17 @@ class Mixed:
         """Add the gradients of a loss."""
         self.scaler.scale(loss).backward()
 
-    def step(self, optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], clip: float) -> None:
-        """Make a step with gradients whose norm is at most `clip`."""
+    def step(self, optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], clip: float) -> bool:
+        """Make a step with gradients whose norm is at most `clip`.
+
+        Returns:
+            False where the gradients are not finite and no step was made. With float16 that is no fault: the step is
+            left out, and the next ones have a smaller scale.
+        """
         self.scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+        if not self.scaler.is_enabled() and not norm.isfinite():
+            return False
         self.scaler.step(optimizer)
         self.scaler.update()
+        return True

@@ -85,6 +85,9 @@ def digest(dataset: Dataset) -> str:
         found.update(f"{sample.path.name}{sample.size}{len(sample.labels)}".encode())
         found.update(np.ascontiguousarray(sample.labels.boxes).tobytes())
         found.update(sample.labels.classes.tobytes())
+        for shape in sample.labels.shapes:
+            parts = [shape["counts"].encode()] if isinstance(shape, dict) else [part.tobytes() for part in shape]
+            found.update(b"".join(parts))
     return found.hexdigest()[:16]
 
 

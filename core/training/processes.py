@@ -10,12 +10,24 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from segkit.core.errors import OptionError
+from segkit.core.errors import OptionError, TrainingError
 from segkit.core.model.devices import available, resolve
+from segkit.core.notices import notice
 
 PATIENCE = timedelta(days=1)
 """How long processes wait for each other: one of them validates while the others wait. A dead one is told by whoever
 started them, which ends the others at once."""
+
+
+class LostError(TrainingError):
+    """The others are gone: one of them had a reason, which it tells."""
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error of torch says that other processes cannot be reached any more."""
+    words = str(error)
+    lost = any(each in words for each in ("Connection closed by peer", "Connection reset by peer", "NCCL", "gloo"))
+    return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and lost)
 
 
 class Processes:
@@ -88,6 +100,8 @@ def _of(devices: tuple[str, ...] | None, local: int, count: int) -> str:
     """The device of one of `count` processes of this machine."""
     if devices is None:
         cards = [name for name in available() if name.startswith("cuda")]
+        if cards and len(cards) < count and local == 0:
+            notice(f"{count} processes and {len(cards)} GPUs: training on the CPU; start as many as there are GPUs")
         return cards[local] if len(cards) >= count else "cpu"
     if len(devices) == 1 and not devices[0].startswith("cuda"):
         return devices[0]

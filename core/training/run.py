@@ -45,7 +45,7 @@ class TrainRun:
         optimizer: of the run.
         device: where it computes.
         trainset, valset: the data sets.
-        stop: set it, and the run ends after this batch, as a finished one.
+        stop: set it, and the run ends as a finished one: after this batch, or, in several processes, this epoch.
     """
 
     args: TrainArguments

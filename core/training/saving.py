@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from segkit.core.files import atomic_write
+from segkit.core.files import atomic_write, output_error
 from segkit.core.notices import notice
 from segkit.core.training.arguments import NOT_SAVED
 from segkit.core.training.checkpoint import Position, State, random_state, remembered, save_state, save_weights
 
 if TYPE_CHECKING:
+    from segkit.core.model.network import SegmentationNetwork
     from segkit.core.training.learner import Learner
     from segkit.core.training.processes import Processes
     from segkit.core.training.run import TrainRun
@@ -40,6 +42,10 @@ class Saver:
         """
         if self._processes.first:
             self._arguments()
+            try:
+                self._run.best.unlink(missing_ok=True)  # with exist_ok another run's may be there
+            except OSError as error:
+                raise output_error(self._run.best, error) from error
         self._last(learner, position)
 
     def epoch(self, learner: Learner, position: Position, *, best: bool) -> bool:
@@ -48,25 +54,30 @@ class Saver:
         Returns:
             Whether anything was written.
         """
-        if not self._last(learner, position):
-            return False
-        network = learner.average.network
+        if self._args.save and self._processes.first:
+            self._weights(learner.average.network, position, best=best)
+        # Last: whoever is killed before this writes the same weights again, and never goes on without them.
+        return self._last(learner, position)
+
+    def _weights(self, network: SegmentationNetwork, position: Position, *, best: bool) -> None:
         if best:
             save_weights(self._run.best, network, self._remembered(), half=True)
         period = self._args.save_period
         if period > 0 and position.epoch % period == 0:
             save_weights(self._run.wdir / f"epoch{position.epoch}.pt", network, self._remembered(), half=True)
-        return True
 
-    def interrupted(self, learner: Learner, position: Position) -> None:
-        """Say how the run goes on, having saved where it is if it is alone: of several processes each is elsewhere."""
+    def interrupted(self, learner: Learner, position: Position, *, whole: bool) -> None:
+        """Say how the run goes on, having saved where it is if that is `whole` and the process is alone: of several
+        each is elsewhere.
+        """
         if not self._args.save:
             notice("interrupted; nothing was saved (save=False)")
             return
-        if self._processes.world == 1:
+        if self._processes.world == 1 and whole:
             self._last(learner, position)
         if self._processes.first and self._run.last.exists():
-            notice(f"interrupted; it goes on with: segkit train model={self._run.last} resume=True")
+            command = shlex.join(["segkit", "train", f"model={self._run.last}", "resume=True"])
+            notice(f"interrupted; it goes on with: {command}")
 
     def _last(self, learner: Learner, position: Position) -> bool:
         """Write where the run is; every process must ask."""

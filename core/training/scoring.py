@@ -14,13 +14,15 @@ from segkit.core.backend.capability import FULL, Feature, Gap, GapKind, Support
 from segkit.core.backend.format import Format
 from segkit.core.backend.metadata import Metadata, Seal
 from segkit.core.backend.options import LoadOptions
-from segkit.core.errors import SourceError
+from segkit.core.errors import RuntimeFailure, SourceError
 from segkit.core.images.size import Size
 from segkit.core.inference.session import Computed, Prepared, Session
 from segkit.core.metrics import SegmentationMetrics
 from segkit.core.model.head import Decoded, RawHead
 from segkit.core.model.network import SegmentationNetwork
 from segkit.core.model.running import NetworkPredictor
+from segkit.core.notices import notice
+from segkit.core.training import memory
 from segkit.core.training.loss import NAMES, SegmentationLoss
 from segkit.core.training.targets import Targets
 from segkit.core.validation import ValArguments, validate_model
@@ -60,8 +62,22 @@ def score(
         dataset: labelled pictures.
         args: of the validation.
         loss: measured on the same pictures, in the same pass.
-        device: where to compute.
+        device: where to compute; where its memory is too small, fewer pictures are looked at together.
     """
+    while True:
+        try:
+            return _scored(network, dataset, args, loss, device)
+        except RuntimeFailure as error:
+            if not memory.is_short(error) or args.batch == 1:
+                raise
+        memory.give_back()
+        notice(f"not enough memory to validate {args.batch} pictures together: trying {args.batch // 2}")
+        args = args.model_copy(update={"batch": args.batch // 2})
+
+
+def _scored(
+    network: SegmentationNetwork, dataset: Dataset, args: ValArguments, loss: SegmentationLoss, device: torch.device
+) -> Scores:
     size = args.imgsz or (640, 640)
     watched = _Watched(copy.deepcopy(network).fuse())
     session = _LiveSession(_LiveBackend(watched, size, device), dataset, loss, device)

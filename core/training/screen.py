@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 class Screen:
     """Draws on standard error. Notices, and what is printed to a terminal meanwhile, appear above the last line.
 
-    It is drawn anew when it is told to, by no thread of its own: processes that make samples are forked from this one,
-    and a lock that such a thread held would never be free there.
+    It is drawn anew when it is told to, by no thread of its own, which would take time from those that learn.
     """
 
     def __init__(self, console: Console) -> None:

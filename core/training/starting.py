@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.core.backend.options import validate
-from segkit.core.errors import ModelFileError, OptionError
+from segkit.core.errors import ModelFileError, OptionError, SegkitError
 from segkit.core.files import expanded
 from segkit.core.inference.output import PROJECT, made_run_folder
 from segkit.core.notices import notice, silent
-from segkit.core.training.arguments import NOT_SAVED, TrainArguments, read_settings
+from segkit.core.training.arguments import NOT_SAVED, TAKEN_UP, TrainArguments, read_settings
 from segkit.core.training.request import WEIGHTS, Request, Trained
 
 if TYPE_CHECKING:
@@ -44,16 +44,33 @@ def asked(model: Path, options: Mapping[str, Any], data: str | None = None) -> R
     cfg = given.pop("cfg", None)
     settings: dict[str, Any] = {}
     if cfg is not None:
+        if not isinstance(cfg, str | os.PathLike):
+            raise OptionError.invalid("cfg", cfg, "give the path of a settings file; options go beside it")
         settings, left_out = read_settings(cfg)
+        left_out = [name for name in left_out if name not in TAKEN_UP]
         if left_out:
             notice(f"{cfg}: not for training, and left out: {', '.join(left_out)}")
     args = validate(TrainArguments, settings | given, "train")
+    args = args.model_copy(update={"data": _absolute(args.data)})
     if args.resume:
-        return _resumed(expanded(args.resume) if isinstance(args.resume, str) else model, args, given)
-    data = data if args.data is None else args.data
-    if data is not None and expanded(data).exists():
-        data = os.path.abspath(expanded(data))  # noqa: PTH100 - never raises; a run may be resumed from anywhere
-    return Request(model, args.model_copy(update={"data": data}))
+        return _resumed(_checkpoint(args.resume) if isinstance(args.resume, str) else model, args, given)
+    if args.data is None and data is not None:
+        notice(f"data={data}: that is what the model remembers")
+        args = args.model_copy(update={"data": _absolute(data)})
+    return Request(model, args)
+
+
+def _checkpoint(given: str) -> Path:
+    """The file to go on from: itself, or the latest of a run's folder."""
+    path = expanded(given)
+    return path / WEIGHTS / "last.pt" if (path / WEIGHTS).is_dir() else path
+
+
+def _absolute(data: str | None) -> str | None:
+    """A data set that is a file or a folder by its whole path: a run may be resumed from anywhere."""
+    if data is None or not expanded(data).exists():
+        return data
+    return os.path.abspath(expanded(data))  # noqa: PTH100 - never raises
 
 
 def _resumed(path: Path, args: TrainArguments, given: Mapping[str, Any]) -> Request:
@@ -80,19 +97,27 @@ def train(request: Request, callbacks: Mapping[str, Sequence[Callback]] | None =
         SegkitError: see `Trainer.train`.
         KeyboardInterrupt: it was interrupted.
     """
-    from segkit.core.training.processes import joined, several
+    from segkit.core.training.processes import LostError, is_lost, joined, several
 
     devices = request.args.device
     if devices is not None and len(devices) > 1 and not several():
+        from segkit.core.model.devices import resolve
         from segkit.core.training.launching import launch
 
+        for device in devices:  # before anything is started for it
+            resolve(device)
         return launch(request, len(devices), callbacks or {})
     processes = joined(devices)
     try:
         with contextlib.nullcontext() if processes.first else silent():
-            return _run(request, processes, callbacks or {})
-    finally:
-        processes.leave()
+            trained = _run(request, processes, callbacks or {})
+    except Exception as error:
+        if processes.world > 1 and not isinstance(error, SegkitError) and is_lost(error):
+            advice = "One of them ended; the reason is in its words."
+            raise LostError(f"process {processes.rank} lost the others", advice) from error
+        raise
+    processes.leave()  # not after an error: NCCL would wait here for the others, which wait for this one
+    return trained
 
 
 def _run(request: Request, processes: Processes, callbacks: Mapping[str, Sequence[Callback]]) -> Trained:

@@ -28,12 +28,12 @@ CLIP = 10.0
 
 
 class NotFiniteLossError(SegkitError):
-    """The loss is no number any more; `batch` is the one that it happened with."""
+    """The loss, or its gradient, is no number any more; `batch` is the one that it happened with."""
 
-    def __init__(self, batch: TrainBatch, parts: Tensor) -> None:
-        """The batch and the parts of the loss."""
-        self.batch, self.parts = batch, parts
-        super().__init__("The loss is not a finite number.")
+    def __init__(self, what: str, batch: TrainBatch, parts: Tensor) -> None:
+        """What it is, the batch and the parts of the loss."""
+        self.what, self.batch, self.parts = what, batch, parts
+        super().__init__(f"The {what} is not a finite number.")
 
 
 class Pending(NamedTuple):
@@ -91,7 +91,7 @@ class Stepper:
             (4,) the parts of its loss.
 
         Raises:
-            NotFiniteLossError: the loss is infinite or no number.
+            NotFiniteLossError: the loss is infinite or no number, or its gradient is; the weights are as before.
         """
         self._set(settings)
         due = iteration - self._last_step >= settings.accumulate
@@ -99,20 +99,21 @@ class Stepper:
             with record_function("forward"), self.mixed.computing():
                 raw = self._forward(self._pixels(batch))
             with record_function("loss"):
-                loss = self._loss(raw, Targets.of(batch), pictures)
+                loss = self._loss(raw, Targets.of(batch), pictures, counted=batch.counted)
             with record_function("backward"):
-                self.mixed.backward(loss.total * (self._shares * batch.counted))
+                self.mixed.backward(loss.total * self._shares)
             # Looked at only now, so that a GPU has been given its work before it is waited for.
             if not loss.parts.isfinite().all():
-                raise NotFiniteLossError(batch, loss.parts)
+                raise NotFiniteLossError("loss", batch, loss.parts)
         if due:
             with record_function("step"):
-                self.mixed.step(self._optimizer, self._parameters, CLIP)
+                if not self.mixed.step(self._optimizer, self._parameters, CLIP):
+                    raise NotFiniteLossError("gradient of the loss", batch, loss.parts)
             self._optimizer.zero_grad(set_to_none=True)
             self._last_step = iteration
             if self._average is not None:
                 self._average.update(self._network)
-        return loss.parts * batch.counted
+        return loss.parts
 
     def pending(self, processes: Processes | None = None) -> Pending:
         """What a run that goes on later must know beside the weights. Of several `processes` each has gradients of its

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segkit.core.errors import OptionError, TrainingError
+from segkit.core.errors import OptionError, RuntimeFailure, TrainingError
 from segkit.core.notices import notice
 from segkit.core.training import memory
 from segkit.core.training.autobatch import fitting_batch
 from segkit.core.training.beginning import begin
 from segkit.core.training.checkpoint import Position, State, check_plan, load_state, remembered, restore_random
 from segkit.core.training.ending import finish, save_batch
-from segkit.core.training.interrupts import Interrupts
-from segkit.core.training.learner import Learner
+from segkit.core.training.interrupts import Interrupts, Torn
+from segkit.core.training.learner import Learner, order_of
 from segkit.core.training.loss import NAMES
 from segkit.core.training.precision import Mixed
 from segkit.core.training.preparing import Sets, digest, open_sets, plan_of, whole_batch
@@ -61,7 +62,7 @@ class Trainer:
             checkpoint: of the run that goes on; its arguments are `args`.
         """
         self._model, self._args, self._processes, self._callbacks = model, args, processes, callbacks
-        self._checkpoint = checkpoint
+        self._checkpoint, self._state = checkpoint, load_state(checkpoint) if checkpoint is not None else None
         self._position = Position()
         self._began, self._speed = time.monotonic(), 0.0
         self.run = TrainRun(args=args, save_dir=folder, device=str(processes.device))
@@ -84,19 +85,24 @@ class Trainer:
                 run.trainset, run.valset = sets
                 batch = self._batch(sets)
                 while not self._tried(sets, batch, interrupts):
+                    run.model = run.ema = run.optimizer = None
+                    memory.give_back()
                     batch //= 2
                     notice(f"not enough memory for batch={batch * 2}: trying {batch}")
                 if self._processes.first:
                     run.results = finish(run, self._args, sets.val, remembered(run.settings()))
                 self._call("train_end")
-        finally:
-            self._call("teardown")
+        except BaseException:
+            with suppress(Exception):  # what ended the run is what is told
+                self._call("teardown")
+            raise
+        self._call("teardown")
         return run.results
 
     def _batch(self, sets: Sets) -> int:
         """Pictures in a batch: what the run had that goes on, for it may have been measured or halved then."""
-        if self._checkpoint is not None:
-            return int(load_state(self._checkpoint).plan["batch"])
+        if self._state is not None:
+            return int(self._state.plan["batch"])
         return whole_batch(self._args, len(sets.train), lambda share: self._fitting(sets, share))
 
     def _fitting(self, sets: Sets, share: float) -> int:
@@ -105,7 +111,9 @@ class Trainer:
             raise OptionError.invalid("batch", share, "with several processes give a whole number")
         args, device = self._args, self._processes.device
         trial = begin(self._model, sets.train.names, weights=None, keep=False, freeze=args.freeze, seed=args.seed)
-        return fitting_batch(trial.network.to(device), args.imgsz, Mixed(args.amp, device), device, share)
+        order = order_of(sets, args, 1, self._processes, trial.network.stride)
+        largest = max(order.sizes(), key=math.prod)
+        return fitting_batch(trial.network.to(device), largest, Mixed(args.amp, device), device, share)
 
     # -- the run ------------------------------------------------------------------------------------------------
 
@@ -126,10 +134,8 @@ class Trainer:
                 raise TrainingError(
                     f"there is not enough memory ({str(error).splitlines()[0][:160]})", advice
                 ) from None
-        else:
-            return True
-        memory.give_back()
-        return False
+            return False
+        return True
 
     def _prepare(self, learner: Learner, sets: Sets, batch: int) -> Saver:
         run, schedule, chosen = self.run, learner.schedule, learner.chosen
@@ -141,15 +147,16 @@ class Trainer:
             batches=schedule.batches,
             pictures=len(sets.train),
             labels=digest(sets.train),
+            validation=digest(sets.val) if sets.val is not None else "",
             classes=list(sets.train.names.values()),
             imgsz=self._args.imgsz,
             optimizer=chosen.name.value,
             rate=chosen.rate,
         )
-        if self._checkpoint is not None:
-            state = load_state(self._checkpoint)
-            check_plan(state, plan, self._checkpoint)
-            self._take_up(learner, state)
+        if self._state is not None and self._checkpoint is not None:
+            check_plan(self._state, plan, self._checkpoint)
+            self._take_up(learner, self._state)
+            self._state = None  # as large as the run itself
         self._began = time.monotonic() - self._position.seconds
         saver = Saver(run, self._model, plan, self._processes)
         if self._checkpoint is None:
@@ -165,6 +172,8 @@ class Trainer:
         run.history, run.start_epoch = list(state.history), state.position.epoch
         run.record = run.history[-1] if run.history else None
         run.best_fitness, run.best_epoch = state.position.best_fitness, state.position.best_epoch
+        limits = {name: state.args[name] for name in ("patience", "time")}
+        run.stop = state.position.stopped and limits == {name: getattr(self._args, name) for name in limits}
 
     def _fit(self, learner: Learner, saver: Saver, interrupts: Interrupts) -> None:
         self._call("train_start")
@@ -173,9 +182,9 @@ class Trainer:
                 while self._position.epoch < learner.schedule.epochs and not self._processes.told(self.run.stop):
                     self._epoch(learner, interrupts, stepped)
                     self._conclude(learner, saver, interrupts)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             self._position.seconds = time.monotonic() - self._began
-            saver.interrupted(learner, self._position)
+            saver.interrupted(learner, self._position, whole=not isinstance(interrupt, Torn))
             raise
         except NotFiniteLossError as error:
             raise save_batch(error, self.run) from None
@@ -229,7 +238,7 @@ class Trainer:
                 run.best_fitness, run.best_epoch = position.best_fitness, position.best_epoch
                 run.history.append(record)
                 self._call("fit_epoch_end")
-                run.stop = run.stop or self._is_late() or self._is_stuck()
+                run.stop = position.stopped = run.stop or self._is_late() or self._is_stuck()
             if saver.epoch(learner, position, best=record.best):
                 self._call("model_save")
 
@@ -241,7 +250,14 @@ class Trainer:
         args = ValArguments(
             imgsz=self._args.imgsz, batch=2 * learner.schedule.batch, rect=self._is_square(), plots=False
         )
-        return score(learner.average.network, self.run.valset, args, learner.loss.alone(), self._processes.device)
+        network, loss = learner.average.network, learner.loss.alone()
+        try:
+            return score(network, self.run.valset, args, loss, self._processes.device)
+        except RuntimeFailure as error:
+            raise TrainingError(
+                f"the network cannot be validated after epoch {self._position.epoch + 1}: {error}",
+                "Its last checkpoint is of before. If its outputs are no numbers any more, try a lower lr0.",
+            ) from error
 
     def _is_square(self) -> bool:
         return len(set(self._args.imgsz)) == 1

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from segkit.core.backend.options import validate
-from segkit.core.errors import SegkitError
+from segkit.core.errors import SegkitError, TrainingError
 from segkit.core.training.arguments import TrainArguments
 from segkit.core.training.launching import DONE, ERROR, JOB
 from segkit.core.training.request import Request
@@ -27,13 +27,24 @@ def main(folder: Path) -> int:
     )
     try:
         trained = train(request)
-    except (SegkitError, KeyboardInterrupt) as error:
-        said = {"kind": type(error).__name__, "message": str(error)}
-        (folder / ERROR.format(rank)).write_text(json.dumps(said), encoding="utf-8")
-        return getattr(error, "exit_code", 130)
+    except KeyboardInterrupt:
+        _tell(folder, rank, KeyboardInterrupt.__name__, "")
+        return 130
+    except SegkitError as error:
+        _tell(folder, rank, type(error).__name__, str(error))
+        return error.exit_code
+    except Exception as error:  # of torch, a plugin, or a fault of ours: the traceback is on standard error
+        first = (str(error).splitlines() or [""])[0]
+        _tell(folder, rank, TrainingError.__name__, f"Process {rank} failed: {type(error).__name__}: {first[:300]}")
+        raise
     if rank == 0:
         (folder / DONE).write_bytes(pickle.dumps((trained.results, str(trained.folder))))
     return 0
+
+
+def _tell(folder: Path, rank: int, kind: str, message: str) -> None:
+    """Leave an error for the process that started this one."""
+    (folder / ERROR.format(rank)).write_text(json.dumps({"kind": kind, "message": message}), encoding="utf-8")
 
 
 if __name__ == "__main__":

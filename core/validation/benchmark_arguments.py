@@ -14,7 +14,7 @@ BOUNDS = {Precision.FP32: 0.002, Precision.FP16: 0.005, Precision.INT8: 0.03}
 """How far the mask AP of a file may be from the reference's, by the precision of the file, unless `bound` says so."""
 
 
-def _names(value: Any) -> Any:
+def names_of(value: Any) -> Any:
     """Names as a list, "onnx,torchscript" or "[onnx, torchscript]"; None for all."""
     if isinstance(value, str):
         value = [value]
@@ -23,7 +23,7 @@ def _names(value: Any) -> Any:
     return [part for each in value for part in str(each).strip(" []()").replace(" ", ",").split(",") if part] or None
 
 
-FormatNames = Annotated[list[str] | None, BeforeValidator(_names)]
+FormatNames = Annotated[list[str] | None, BeforeValidator(names_of)]
 
 
 class BenchmarkArguments(Options):

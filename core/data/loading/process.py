@@ -114,6 +114,9 @@ class WorkerProcess:
             said = pickle.load(self._process.stdout)
         except (EOFError, pickle.UnpicklingError, OSError, ValueError):
             raise self._died() from None
+        except BaseException:  # no room for it, say: what else the worker has to tell cannot be understood any more
+            self.end()
+            raise
         self.pending -= 1
         if isinstance(said, Failure):
             raise _revived(said, self._doing())

@@ -19,9 +19,12 @@ _HEAD, _LONG_HEAD = 1 << 12, 1 << 18
 """Bytes at the beginning in which most headers are, and nearly all."""
 
 _TAIL = 1 << 12
-"""Bytes at the end in which the end mark of a JPEG file is looked for: some programs write something behind it."""
+"""Bytes at the end in which the end mark of a file is looked for: some programs write something behind it."""
 
 _START, _END = b"\xff\xd8\xff", b"\xff\xd9"
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
+"""First bytes of JPEG and PNG files, and what is near the end of whole ones."""
+
 _FRAMES = (0xC0, 0xC1, 0xC2)
 """JPEG markers (ITU T.81, B.1.1.3) of the segment that tells the size, of those kinds that are decoded here."""
 
@@ -56,12 +59,15 @@ def _header(path: Path) -> tuple[int, int] | None:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise SourceError(path, "it is no file")
         head = os.read(file, _HEAD)
-        if not head.startswith(_START):
+        png = head.startswith(_PNG_START)
+        if not png and not head.startswith(_START):
             return _by_pillow(path)
         end = os.lseek(file, 0, os.SEEK_END)
         os.lseek(file, max(end - _TAIL, 0), os.SEEK_SET)
-        if _END not in os.read(file, _TAIL):
+        if (_PNG_END if png else _END) not in os.read(file, _TAIL):
             return None
+        if png:
+            return _by_pillow(path)
         size = _of_jpeg(head)
         if size is None:
             os.lseek(file, 0, os.SEEK_SET)

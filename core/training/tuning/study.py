@@ -18,6 +18,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from segkit.core.errors import OptionError, OutputError, SourceError
 from segkit.core.files import made_folder, output_error
+from segkit.core.training.request import WEIGHTS
+from segkit.core.training.tuning.files import trial_name
 from segkit.core.training.tuning.plan import Plan, difference
 from segkit.core.training.tuning.row import Row
 from segkit.core.training.tuning.sampling import SeededSampler
@@ -143,6 +145,9 @@ def open_search(folder: Path, plan: Plan, *, prune: bool) -> Iterator[Search]:
     try:
         with lock:
             study = _study(storage, args.seed, _pruner(args.epochs, prune=prune))
+            if _never_began(study, folder) and _difference(study, plan):
+                optuna.delete_study(study_name=NAME, storage=storage)
+                study = _study(storage, args.seed, _pruner(args.epochs, prune=prune))
             _recognise(study, folder, plan)
         yield Search(study, folder, plan.places, lock)
     except optuna.exceptions.StorageInternalError as error:
@@ -191,8 +196,21 @@ def _recognise(study: optuna.Study, folder: Path, plan: Plan) -> None:
     if before is None:
         study.enqueue_trial(plan.first, skip_if_exists=True)  # killed after this, it happens once more
         study.set_user_attr(IDENTITY, now)
-    elif other := difference(json.loads(before), json.loads(now)):
+    elif other := _difference(study, plan):
         raise OptionError(f"Another search is in '{folder}': {other}. Give what was given then, or another name.")
+
+
+def _difference(study: optuna.Study, plan: Plan) -> str:
+    """What the search that is there was asked for otherwise; nothing if it is this one, or none."""
+    before = study.user_attrs.get(IDENTITY)
+    return "" if before is None else difference(json.loads(before), json.loads(json.dumps(plan.identity)))
+
+
+def _never_began(study: optuna.Study, folder: Path) -> bool:
+    """Whether no trial of it came so far as to leave anything: what was asked for was refused."""
+    trials = study.get_trials(deepcopy=False)
+    begun = any((folder / trial_name(trial.number) / WEIGHTS / "last.pt").exists() for trial in trials)
+    return not begun and not any(trial.state.is_finished() for trial in trials)
 
 
 def _suggested(trial: Trial, name: str, place: Range | tuple[str, ...]) -> Any:
