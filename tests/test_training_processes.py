@@ -172,7 +172,8 @@ def test_what_a_process_has_to_say_is_said_once_and_alone(tmp_path: Path) -> Non
         [*command, "device=cpu,cpu"], cwd=tmp_path, env=os.environ | QUIET, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 2
-    assert [line for line in done.stderr.splitlines() if line.strip()][-1].startswith("Error: Option freeze=99 is not usable")
+    last = [line for line in done.stderr.splitlines() if line.strip()][-1]
+    assert last.startswith("Error: Option freeze=99 is not usable")
     assert "Traceback" not in done.stderr
     assert "torch" not in done.stderr
 

@@ -105,7 +105,9 @@ class TrainArguments(AugmentArguments):
     batch: int | float = Field(
         16, description="pictures in a batch over all devices; -1 or 0.7: as many as take that share of a GPU's memory"
     )
-    imgsz: ImgSize = Field((640, 640), description="size of the training pictures: one number, or height,width; to the next multiple of 32")
+    imgsz: ImgSize = Field(
+        (640, 640), description="size of the training pictures: one number, or height,width; to the next multiple of 32"
+    )
     save: bool = Field(True, description="save checkpoints: weights/last.pt and weights/best.pt")
     save_period: int = Field(-1, description="save also every so many epochs, as weights/epoch10.pt (-1: do not)")
     device: Devices = Field(None, description="cpu, 0, 0,1 (several processes), mps; default: a GPU where there is one")
