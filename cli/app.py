@@ -35,7 +35,9 @@ SUMMARIES = {
     "benchmark": "Score and time every format of a model on a data set.",
     "data": "Check, convert, split, show and fetch data sets.",
     "compare": "Compare what models see in the same pictures, object by object.",
+    "conformance": "Hold every format against PyTorch, stage by stage, and report what was found.",
     "demo": "Train a tiny model on generated shapes, export it to every format, and show it all on a page.",
+    "plugin": "Write a plugin that adds a format.",
     "doctor": "Check this installation: versions, devices, what can run and why not.",
     "version": "Show the versions of segkit and of the runtimes it can use.",
 }
@@ -50,6 +52,9 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "split": "Divide a data set into train, val and test.",
         "show": "Draw a sheet of samples with their labels, as training sees them.",
         "shapes": "Generate a data set of shapes with exact masks.",
+    },
+    "plugin": {
+        "new": "Write the skeleton of a plugin: a format that works and passes conformance.",
     },
 }
 """Groups of commands: each is a package of this one, with a module a command."""
@@ -104,6 +109,7 @@ def application(command: Command | None = None, group: str = "") -> typer.Typer:
         name=_program(group),
         help=SUMMARIES[group] if group else HELP,
         epilog=None if group else EPILOG,
+        callback=_not_loaded,  # typer takes a group of one command for that command otherwise
         no_args_is_help=True,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,

@@ -12,6 +12,8 @@ and in `conftest.py`, so that pytest shows the values inside the suite's own ass
     pytest_plugins = ["segkit.conformance"]
 
 The suite needs pytest and torch (for the reference); importing this package needs neither.
+
+PYTEST_DONT_REWRITE: there is no assert in this module, and pytest would complain that its own plugin imported it early.
 """
 
 from __future__ import annotations

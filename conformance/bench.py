@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from segkit.conformance import reference
+from segkit.conformance.guards import left_in, network_calls
 from segkit.core.backend import Anchors, Backend, Feature, Metadata, Predictor, Selected
 from segkit.core.backend.calibration import PictureCalibration
+from segkit.core.backend.chain import Link
 from segkit.core.backend.options import Options
 from segkit.core.backend.pipeline import ExportResult, ModelCard, export, plan
 from segkit.core.backend.registry import Registry
@@ -27,6 +28,8 @@ class Bench:
         """`folder` takes the artefacts; int8 is calibrated with the pictures `seen`, or with some made from a seed."""
         self.registry, self.weights, self.folder, self.seen = registry, weights.resolve(), folder, seen
         self.backend: Backend = registry.get(name)
+        self.litter: list[str] = []
+        self.calls: list[str] = []
         self._made: dict[str, ExportResult] = {}
 
     @cached_property
@@ -45,18 +48,28 @@ class Bench:
             return ExportResult(self.weights, self.weights.stat().st_size, 0.0, own)
         key = repr(sorted(options.items()))
         if key not in self._made:
-            config = self.network.config
-            card = ModelCard(self.network.names, coefficients=config.head.masks, strides=tuple(config.strides))
-            size = options.get("imgsz", (640, 640))
-            batch = options.get("batch", 1)
-            calibration = self._calibration(size, batch)
-            links = plan(self.registry, fmt.name, options, card, calibration)
-            target = self.folder / str(len(self._made)) / fmt.artefact_name("model", links[-1].options)
-            target.parent.mkdir()
-            with nothing_left_in(self.weights.parent, self.folder / f"{len(self._made)}-cwd"):
-                made = export(self.registry, links, self.weights, target, calibration=calibration, isolate=False)
-            self._made[key] = made
+            self._made[key] = self.export_to(self.folder / str(len(self._made)), **options)
         return self._made[key]
+
+    def export_to(self, folder: Path, name: str | None = None, **options: Any) -> ExportResult:
+        """The same anew, into a folder that is made if need be; what is left elsewhere is added to `litter`,
+        and who was called over the network to `calls`.
+
+        `name` is that of the artefact, by default the format's own for a model called "model".
+        """
+        links, calibration = self.planned(**options)
+        target = folder / (name or self.backend.format.artefact_name("model", links[-1].options))
+        elsewhere = self.folder / f"cwd-{len(list(self.folder.iterdir()))}"
+        with left_in(self.weights.parent, elsewhere, self.litter), network_calls(self.calls):
+            return export(self.registry, links, self.weights, target, calibration=calibration, isolate=False)
+
+    def planned(self, **options: Any) -> tuple[list[Link], PictureCalibration | None]:
+        """The chain of conversions for these options, and the pictures for one to int8."""
+        parsed = self.backend.format.parse_export_options(options)
+        config = self.network.config
+        card = ModelCard(self.network.names, coefficients=config.head.masks, strides=tuple(config.strides))
+        calibration = self._calibration(parsed.imgsz, parsed.batch) if parsed.needs_calibration() else None
+        return plan(self.registry, self.backend.format.name, options, card, calibration), calibration
 
     def _calibration(self, size: Size, batch: int) -> PictureCalibration:
         if self.seen:
@@ -87,22 +100,6 @@ def switching(model: type[Options], features: Iterable[Feature]) -> dict[str, An
         if asked & {*on}:
             chosen[name] = value
     return chosen
-
-
-@contextmanager
-def nothing_left_in(beside: Path, cwd: Path) -> Iterator[None]:
-    """Work in the new folder `cwd`, and find what an exporter leaves there, or beside the model, instead of in its
-    target.
-
-    Raises:
-        AssertionError: there is something.
-    """
-    cwd.mkdir(parents=True)
-    before = set(beside.iterdir())
-    with chdir(cwd):
-        yield
-    left = [path.name for path in [*cwd.iterdir(), *(set(beside.iterdir()) - before)]]
-    assert not left, f"the exporter wrote {', '.join(sorted(left))} beside its target: a user would find that litter"
 
 
 def anchors(raw: Anchors | Selected) -> Anchors:

@@ -10,9 +10,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -28,6 +29,16 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "an HTML page": lambda whole: b"<!DOCTYPE html><html><body>404 Not Found</body></html>\n",
 }
 
+SUBTLE: dict[str, Callable[[bytes], bytes]] = {
+    "with one bit flipped near its end": lambda whole: _flipped(whole, len(whole) * 9 // 10),
+    "with one bit flipped in its middle": lambda whole: _flipped(whole, len(whole) // 2),
+}
+"""Damage that a format without a checksum cannot see: it may load, but must not end the process."""
+
+
+def _flipped(whole: bytes, place: int) -> bytes:
+    return whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -38,10 +49,12 @@ class Outcome:
     text: str
 
 
-def damaged_copies(artefact: Path, folder: Path) -> dict[str, Path]:
+def damaged_copies(
+    artefact: Path, folder: Path, damages: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(DAMAGES)
+) -> dict[str, Path]:
     """One copy for each kind of damage; of an artefact that is a folder, the largest file is damaged."""
     copies = {}
-    for number, (name, damage) in enumerate(DAMAGES.items()):
+    for number, (name, damage) in enumerate(damages.items()):
         copy = folder / str(number) / artefact.name
         copy.parent.mkdir(parents=True)
         if artefact.is_dir():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,11 +44,19 @@ def views(whole: Picture) -> list[Picture]:
     return [*cut, *(np.ascontiguousarray(part[:, ::-1]) for part in cut)]
 
 
-def seeded_weights(path: Path) -> Path:
-    """Write weights of a small network, the same at every call, whose outputs are as lively as those of trained ones.
+def seeded_weights(
+    path: Path,
+    *,
+    scale: str = "n",
+    names: Mapping[int, str] = MappingProxyType(NAMES),
+    depthwise: bool = False,
+    seen: int = 160,
+) -> Path:
+    """Write weights of a network, the same at every call, whose outputs are as lively as those of trained ones.
 
     Plain random weights would let every signal fade away, and all backends would agree on nothing. Here the batch
-    norms have seen pictures, so each layer's output has unit variance, and the class scores spread over 0..1.
+    norms have seen pictures (of `seen` pixels a side), so each layer's output has unit variance, and the class scores
+    spread over 0..1.
     """
     import torch
 
@@ -54,12 +64,14 @@ def seeded_weights(path: Path) -> Path:
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        config = load_config("yolov8n-seg.yaml").with_classes(len(NAMES))
-        network = SegmentationNetwork(config, NAMES).train()
+        config = load_config(f"yolov8{scale}-seg.yaml").with_classes(len(names))
+        if depthwise:
+            config = config.model_copy(update={"head": config.head.model_copy(update={"depthwise": True})})
+        network = SegmentationNetwork(config, dict(names)).train()
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = 1.0  # the statistics of the one batch below, not a running mean
-        network(torch.from_numpy(pictures(8, (160, 160), seed=1).f32_nchw))
+        network(torch.from_numpy(pictures(8, (seen, seen), seed=1).f32_nchw))
         for name, parameter in network.named_parameters():
             if ".cv3." in name and name.endswith(".2.bias"):
                 parameter.zero_()
@@ -74,6 +86,13 @@ def network_of(weights: Path) -> SegmentationNetwork:
     from segkit.core.model import load_network
 
     return load_network(weights)
+
+
+def fused_of(weights: Path) -> SegmentationNetwork:
+    """The same as fast as PyTorch runs it: batch norms folded into the convolutions."""
+    network = network_of(weights)
+    network.fuse()
+    return network
 
 
 def outputs_of(network: SegmentationNetwork, batch: ImageBatch) -> Anchors:

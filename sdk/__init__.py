@@ -8,6 +8,8 @@
     model.export(format="onnx")
 
 Importing this package loads neither torch nor any runtime.
+
+PYTEST_DONT_REWRITE: no assert stands here, and pytest may be started after this was imported, in a notebook say.
 """
 
 from __future__ import annotations

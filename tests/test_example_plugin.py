@@ -5,6 +5,7 @@ Its own tests, the conformance suite among them, run in its own folder (`.ci/run
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -66,3 +67,15 @@ def test_it_exports_and_predicts_from_the_command_line(site, n_seg_pt, bus, tmp_
     )
     assert '"bus"' in said
     assert said.count('"person"') >= 3
+
+
+def test_conformance_tests_it_like_a_format_of_segkit(site, tmp_path):
+    run(
+        *[sys.executable, "-P", "-m", "segkit.cli", "conformance", "format=numpy", "stage=declare"],
+        *[f"report={tmp_path / 'report'}"],
+        site=site,
+        cwd=tmp_path,
+    )
+    report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["passed"]
+    assert [backend["plugin"] for backend in report["backends"]] == ["segkit-numpy 0.1.0"]

@@ -15,13 +15,16 @@ import torch
 from segkit.core.notices import notice
 
 
+_MEMORY: Any = torch.utils.deterministic  # its switch is no plain attribute
+
+
 @contextlib.contextmanager
 def repeatable(seed: int, deterministic: bool) -> Iterator[None]:
     """Seed every generator, and choose kernels that always add up in the same order; afterwards all is as before."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cards = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     was, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark, filling = torch.backends.cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory
+    benchmark, filling = torch.backends.cudnn.benchmark, _MEMORY.fill_uninitialized_memory
     workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -30,7 +33,7 @@ def repeatable(seed: int, deterministic: bool) -> Iterator[None]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
         # Else torch fills all memory that it takes, thousands of times a step, lest somebody read it before writing.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        _MEMORY.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = not deterministic
     try:
         with warnings.catch_warnings():
@@ -44,7 +47,7 @@ def repeatable(seed: int, deterministic: bool) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cards)
         torch.use_deterministic_algorithms(was, warn_only=warned)
         torch.backends.cudnn.benchmark = benchmark
-        torch.utils.deterministic.fill_uninitialized_memory = filling
+        _MEMORY.fill_uninitialized_memory = filling
         if workspace is None:
             os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
 

@@ -46,7 +46,7 @@ def asked(model: Path, options: Mapping[str, Any], data: str | None = None) -> R
     if cfg is not None:
         if not isinstance(cfg, str | os.PathLike):
             raise OptionError.invalid("cfg", cfg, "give the path of a settings file; options go beside it")
-        settings, left_out = read_settings(cfg)
+        settings, left_out = read_settings(os.fspath(cfg))
         left_out = [name for name in left_out if name not in TAKEN_UP]
         if left_out:
             notice(f"{cfg}: not for training, and left out: {', '.join(left_out)}")

@@ -1,0 +1,1 @@
+"""`segkit plugin`: commands for authors of formats."""

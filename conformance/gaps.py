@@ -1,0 +1,53 @@
+"""Declared gaps: how a test ends at one, and how one is looked behind."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from segkit.core.backend import FULL, Backend, Feature, GapKind, Precision, Support
+from segkit.core.backend.format import Format
+from segkit.core.backend.options import BY_PRECISION
+from segkit.core.backend.registry import Registry
+
+PROBED = frozenset({GapKind.BROKEN_UPSTREAM, GapKind.UNSUPPORTED_BY_RUNTIME})
+"""Obstacles that others may remove one day; a backend that does it nevertheless has outlived its declaration."""
+
+
+def need(fmt: Format, *features: Feature, wanted: Iterable[Precision] = tuple(Precision)) -> None:
+    """End the test as expected failure where the format declares a gap; the gap itself is tested in stage declare.
+
+    `wanted` are the precisions that the run was asked for: a test of another one is skipped.
+    """
+    asked = next((each for each in Precision if BY_PRECISION.get(each) in features), Precision.FP32)
+    if asked not in wanted:
+        pytest.skip(f"{asked} is not asked for")
+    made = () if fmt.holds_weights else (Feature.EXPORT,)
+    for feature in (*made, Feature.PREDICT, *features):
+        if gap := fmt.support.gap(feature):
+            pytest.xfail(f"declared gap '{feature}' ({gap.kind}): {gap.reason}")
+
+
+def features_of(precision: Precision) -> tuple[Feature, ...]:
+    """What a format must offer for a precision."""
+    return (BY_PRECISION[precision],) if precision in BY_PRECISION else ()
+
+
+class Undeclared(Registry):
+    """The same formats, but one of them declares a gap as full: what is behind the refusal can be called."""
+
+    def __init__(self, registry: Registry, name: str, feature: Feature) -> None:
+        """Open the gap `feature` of format `name`."""
+        super().__init__()
+        self._others = registry
+        self._opened = copy.copy(registry.get(name))
+        fmt = self._opened.format
+        self._opened.format = replace(fmt, support=Support({**fmt.support, feature: FULL}))
+
+    def get(self, name: str) -> Backend:
+        """The backend with its gap opened, or another one as it is."""
+        own = self._opened.format
+        return self._opened if name in (own.name, *own.aliases) else self._others.get(name)

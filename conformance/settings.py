@@ -1,0 +1,41 @@
+"""What a run of the suite was told, from pytest's options where segkit's plugin has made them known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from segkit.core.backend import Precision
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is tested beside the suite's own model and pictures.
+
+    Attributes:
+        model: the user's own weights.
+        data: their labelled pictures: a description, COCO annotations, or a known name.
+        precisions: those that are wanted.
+        quick: leave out what takes long and is likely to go with the rest: the larger scales.
+    """
+
+    model: Path | None = None
+    data: str | None = None
+    precisions: frozenset[Precision] = frozenset(Precision)
+    quick: bool = False
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        """From pytest's configuration; the defaults without segkit's plugin."""
+
+        def given(name: str) -> Any:
+            return config.getoption(f"--segkit-{name}", default=None)
+
+        model, wanted = given("model"), given("precision")
+        return cls(
+            Path(model) if model else None,
+            given("data"),
+            frozenset(Precision(str(name).lower()) for name in wanted) if wanted else frozenset(Precision),
+            bool(given("quick")),
+        )

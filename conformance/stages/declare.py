@@ -1,0 +1,171 @@
+"""Stage declare: what a format says about itself is complete, and its gaps are gaps."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from segkit.conformance import reference
+from segkit.conformance.bench import Bench, switching
+from segkit.conformance.compare import compare
+from segkit.conformance.gaps import PROBED, Undeclared
+from segkit.conformance.golden import GOLDEN
+from segkit.conformance.settings import Settings
+from segkit.conformance.stage import Stage, at
+from segkit.conformance.stages.base import SuiteBase, needs_torch
+from segkit.conformance.subject import generated, own_size
+from segkit.conformance.tolerance import TOLERANCES
+from segkit.core.backend import Anchors, Feature, Gap, Precision, Selected
+from segkit.core.backend.options import BY_PRECISION, describe
+from segkit.core.backend.registry import Registry
+from segkit.core.errors import UnsupportedError
+
+FOREIGN: dict[str, bytes | None] = {
+    "an empty file": b"",
+    "bytes": bytes(range(256)) * 4,
+    "a text": b"nothing to see here",
+    "a JSON document": b'{"key": 1}',
+    "an empty folder": None,
+}
+"""Files that are of no format; None: a folder."""
+
+FLAGS = {Feature.HALF: "half", Feature.INT8: "int8", Feature.NMS: "nms", Feature.DYNAMIC_BATCH: "dynamic"}
+"""What users write to ask for a feature."""
+
+OPTIONAL = [feature for feature in Feature if feature not in (Feature.EXPORT, Feature.PREDICT)]
+
+
+def by_name(feature: Feature) -> str:
+    """As part of a test's id."""
+    return feature.name.lower()
+
+
+class DeclareStage(SuiteBase):
+    """Format, options, gaps, imports."""
+
+    @at(Stage.DECLARE)
+    def test_declaration_is_complete(self, registry: Registry) -> None:
+        """Every option has a description, every gap a reason, and names lead to artefacts."""
+        backend = registry.get(self.format)
+        backend.format.check(self.format)
+        assert backend.format.name == self.format
+        assert set(backend.format.support) == set(Feature), "every feature is declared, as full or as a gap"
+        for feature, level in backend.format.support.items():
+            assert not isinstance(level, Gap) or len(level.reason.split()) >= 3, (
+                f"gap '{feature}': '{level.reason}' is no reason"
+            )
+        for model in filter(None, (backend.format.export_options, backend.format.load_options)):
+            for name, kind, _, help_text in describe(model):
+                assert len(help_text) >= 5, f"option '{name}' ({kind}) needs a description, has '{help_text}'"
+        if backend.format.export_options:
+            name = backend.format.artefact_name("stem", backend.format.export_options())
+            assert name.startswith("stem"), f"an artefact is named after its model, this one is '{name}'"
+
+    @at(Stage.DECLARE)
+    @pytest.mark.parametrize("feature", OPTIONAL, ids=by_name)
+    def test_gaps_are_refused_with_their_reason(self, registry: Registry, feature: Feature) -> None:
+        """Asking for a declared gap gives the declared reason before any work is done."""
+        fmt = registry.get(self.format).format
+        gap = fmt.support.gap(feature)
+        if gap is None or feature not in FLAGS or fmt.export_options is None:
+            return
+        with pytest.raises(UnsupportedError) as refusal:
+            fmt.parse_export_options({FLAGS[feature]: True})
+        assert refusal.value.reason == gap.reason, (
+            f"{FLAGS[feature]}=True is refused for another reason: {refusal.value}"
+        )
+        assert gap.kind in str(refusal.value), f"the refusal does not say that it is {gap.kind}: {refusal.value}"
+
+    @at(Stage.DECLARE)
+    @pytest.mark.parametrize("feature", OPTIONAL, ids=by_name)
+    def test_gaps_of_others_are_still_there(
+        self, registry: Registry, settings: Settings, feature: Feature, tmp_path: Path
+    ) -> None:
+        """What is declared broken upstream, or unsupported by the runtime, is called past the refusal: if it works, the
+        declaration has had its time.
+        """
+        fmt = registry.get(self.format).format
+        gap = fmt.support.gap(feature)
+        if gap is None or gap.kind not in PROBED or fmt.export_options is None:
+            return
+        if not switching(fmt.export_options, [feature]):
+            return  # there is nothing that one could ask for
+        self.need(registry, settings)
+        needs_torch()
+        works = works_nevertheless(registry, self.format, feature, tmp_path)
+        assert not works, f"'{feature}' is declared {gap.kind} ({gap.reason}), and works: declare it as FULL"
+
+    @at(Stage.DECLARE)
+    def test_importing_the_plugin_is_light(self, registry: Registry) -> None:
+        """Declaring a format loads neither torch nor its own runtime: `segkit formats` stays instant."""
+        fmt = registry.get(self.format).format
+        module = type(registry.get(self.format)).__module__
+        code = f"import sys, json, {module}; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+        out = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False
+        )
+        assert out.returncode == 0, out.stderr
+        names = [name for need in fmt.requires for name in (need.name, *need.alternatives)]
+        needed = {name.lower().replace("_", "-") for name in names}
+        heavy = {
+            package
+            for package, owners in metadata.packages_distributions().items()
+            if needed & {o.lower().replace("_", "-") for o in owners}
+        }
+        loaded = (heavy | {"torch"}) & set(json.loads(out.stdout.splitlines()[-1])) - {"numpy"}
+        assert not loaded, f"importing {module} also imports {', '.join(sorted(loaded))}: move that into the methods"
+
+    @at(Stage.DECLARE)
+    def test_foreign_files_are_not_claimed(self, registry: Registry, tmp_path: Path) -> None:
+        """`recognises` looks at anything there is without raising, and is never sure of a file that it does not know:
+        one plugin that is would keep every other format from its files.
+        """
+        backend = registry.get(self.format)
+        for number, (what, content) in enumerate(FOREIGN.items()):
+            path = tmp_path / f"{number}.foreign"
+            path.mkdir() if content is None else path.write_bytes(content)
+            match = backend.recognises(path)
+            assert match is None, f"recognises() gives {match!r} for {what} called {path.name}, which it cannot know"
+
+
+def works_nevertheless(registry: Registry, name: str, feature: Feature, folder: Path) -> bool:
+    """Whether a backend does what its format declares as a gap. Whatever it raises says that it does not."""
+    _, observed, _ = generated(folder)
+    (folder / "made").mkdir()
+    bench = Bench(Undeclared(registry, name, feature), name, GOLDEN, folder / "made", observed)
+    size = own_size(GOLDEN)
+    try:
+        plain = bench.export(imgsz=size, batch=1)
+        made = bench.export(imgsz=size, batch=1, **bench.switches(feature))
+        with bench.load(plain) as one, bench.load(made, feature) as other:
+            first = one.run(reference.pictures(1, size))
+            if feature is Feature.NMS:
+                return isinstance(other.run(reference.pictures(1, size)), Selected)
+            count = 3 if feature is Feature.DYNAMIC_BATCH else 1
+            batch = reference.pictures(count, (64, 96) if feature is Feature.DYNAMIC_SIZE else size)
+            raw = other.run(batch)
+            assert isinstance(raw, Anchors)
+            precision = next((each for each, asked in BY_PRECISION.items() if asked is feature), Precision.FP32)
+            right = all(item.within(TOLERANCES[precision]) for item in compare(raw, bench.expected(batch)))
+            # A precision that changes no bit was not listened to, which is not the same as working.
+            ignored = feature in BY_PRECISION.values() and isinstance(first, Anchors) and equal(first, raw)
+            free = feature is not Feature.DYNAMIC_BATCH or made.metadata.dynamic_batch
+            return right and not ignored and free
+    except Exception:
+        return False
+
+
+def equal(one: Anchors, other: Anchors) -> bool:
+    """Whether two outputs are the same bit by bit."""
+    return bool((one.boxes == other.boxes).all() and (one.scores == other.scores).all())
+
+
+def environment() -> dict[str, str]:
+    """For a child process that sees the modules of this one."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

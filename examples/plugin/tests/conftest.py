@@ -1,1 +1,0 @@
-pytest_plugins = ["segkit.conformance"]  # shows the values inside the suite's own asserts

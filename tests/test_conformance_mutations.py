@@ -1,0 +1,63 @@
+"""The suite is itself tested: a fault that is planted in a backend turns the stage red that names it, and no other."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from segkit.conformance.stage import Stage
+
+pytest.importorskip("torch")
+
+FAULTS = {
+    "red and blue swapped": (Stage.PREPROCESS, "red and blue are swapped"),
+    "no division by 255": (Stage.PREPROCESS, "not divided by 255"),
+    "half a pixel off": (Stage.PREPROCESS, "half a pixel too far right and down"),
+    "x1 y1 x2 y2 for cx cy w h": (Stage.RAW, "boxes look as if they were x1 y1 x2 y2"),
+    "no sigmoid": (Stage.RAW, "scores look as if the sigmoid were missing"),
+    "prototypes transposed": (Stage.RAW, "rows and columns were swapped"),
+    "boxes normalised twice": (Stage.RAW, "boxes look as if they were divided by the sides"),
+    "reused buffer": (Stage.RAW, "changed after the next run()"),
+    "stale metadata": (Stage.METADATA, "not there any more"),
+    "results shared between threads": (Stage.CONTRACT, "too far from PyTorch"),
+    "a leak": (Stage.CONTRACT, "MB more"),
+    "a file left behind": (Stage.CONTRACT, "cache.bin"),
+}
+
+IN_CHILDREN = "killed or damaged or time_and_size or light"
+"""Tests that look at child processes, where no fault is planted."""
+
+
+def run(tmp_path, fault, *options):
+    """The suite on a toy with this fault, in a process of its own: what was found, by `toy_watch`."""
+    (tmp_path / "test_toy.py").write_text(f"from toy_format import suite_of\nTestToy = suite_of({fault!r})\n")
+    path = os.pathsep.join(filter(None, sys.path))
+    quiet = ["-q", "-p", "no:cacheprovider", "-p", "toy_watch", "--import-mode=importlib", f"--rootdir={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *quiet, "-c", os.devnull, *options, str(tmp_path / "test_toy.py")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path, "TOY_WATCH": str(tmp_path / "found.json")},
+        check=False,
+    )
+    assert (tmp_path / "found.json").exists(), done.stdout + done.stderr
+    return json.loads((tmp_path / "found.json").read_text())
+
+
+def test_a_backend_without_a_fault_is_green(tmp_path):
+    found = run(tmp_path, "")
+    assert not found["red"], found["said"]
+    assert len(found["passed"]) > 40
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_turns_the_stage_red_that_names_it(tmp_path, fault):
+    stage, words = FAULTS[fault]
+    found = run(tmp_path, fault, "-k", f"not ({IN_CHILDREN})")
+    assert [*found["red"]] == [stage], found["said"]
+    assert words in found["said"]
