@@ -14,7 +14,6 @@ import torch
 
 from segkit.core.notices import notice
 
-
 _MEMORY: Any = torch.utils.deterministic  # its switch is no plain attribute
 
 
