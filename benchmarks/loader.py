@@ -219,7 +219,7 @@ def main() -> None:
     """Print the cases."""
     given = options(__doc__)
     torch.set_num_threads(THREADS)
-    for case in CASES:
+    for case in (CASES[0], CASES[-1]) if given.quick else CASES:
         compare(given, case)
 
 

@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
-    options = OPTIONS | {"device": given.device} | ({"epochs": 1} if given.quick else {})
+    options = OPTIONS | {"device": given.device} | ({"epochs": 1, "fraction": 0.25} if given.quick else {})
     pythons = {"segkit": Path(sys.executable)} | ({"ultralytics": given.peer.absolute()} if given.peer else {})
     found: dict[str, list[tuple[float, ...]]] = {package: [] for package in pythons}
     print(f"{'':24s}" + "".join(f"{name:>15s}" for name in SCORES))

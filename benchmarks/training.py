@@ -100,7 +100,7 @@ def main() -> None:
     if given.workers is not None:
         options["workers"] = given.workers
     if given.quick:
-        options |= {"epochs": 2, "copies": 1}
+        options |= {"epochs": 2, "copies": 1, "fraction": 0.25}
     copies = options.pop("copies")
     pythons = {"segkit": Path(sys.executable)} | ({"ultralytics": given.peer.absolute()} if given.peer else {})
     most: dict[str, list[tuple[float, float]]] = {package: [] for package in pythons}
