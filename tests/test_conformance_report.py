@@ -340,12 +340,13 @@ def test_the_matrix_of_the_docs_is_what_the_command_writes() -> None:
 
 
 def test_the_command_of_the_docs_writes_the_matrix(tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text(json.dumps(full(tmp_path).to_plain()))
+    report = full(tmp_path)
+    (tmp_path / "report.json").write_text(json.dumps(report.to_plain()))
     page = tmp_path / "page.md"
     page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     command = [sys.executable, "-P", str(ROOT / "scripts" / "conformance_matrix.py"), "report.json", str(page)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "\n".join(section_of(full(tmp_path))) in page.read_text(encoding="utf-8")
+    assert "\n".join(section_of(report)) in page.read_text(encoding="utf-8")
     wrong = subprocess.run([*command[:-2], "none.json"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)

@@ -270,7 +270,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(command: list[str], folder: Path) -> str:
     """Output of a command that must succeed, run as a stranger would: without this project's data."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SEGKIT_TEST_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SEGKIT_TEST_", "SEGKIT_REQUIRE_"))
+    }
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, env=environment | {"SEGKIT_OFFLINE": "1"}, check=False
     )

@@ -85,8 +85,7 @@ def test_scores_rise_on_shapes(n_seg_pt: Path, tmp_path: Path) -> None:
     model.add_callback("on_fit_epoch_end", note)
     options = STILL | {"fliplr": 0.5, "scale": 0.3, "translate": 0.1}
     model.train(data=str(data), project=str(tmp_path), epochs=4, batch=8, nbs=8, warmup_epochs=1, **options)
-    assert scores[0] < 0.15
-    assert scores[-1] > 0.4
+    assert scores[-1] > max(0.4, scores[0] + 0.15)
     with (tmp_path / "train" / "results.csv").open(encoding="utf-8") as file:
         losses = [float(row["train/seg_loss"]) for row in csv.DictReader(file)]
     assert losses[-1] < losses[0]

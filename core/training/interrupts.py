@@ -12,6 +12,11 @@ from typing import Any, Self
 WATCHED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
+def _is_nohup(number: int) -> bool:
+    """Whether the closing of the terminal is meant to be missed."""
+    return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN
+
+
 class Torn(KeyboardInterrupt):
     """An interruption in the midst of something: what was half changed is not to be saved."""
 
@@ -43,7 +48,7 @@ class Interrupts:
     def __enter__(self) -> Self:
         """Watch; outside of the main thread signals cannot be, and nothing is done."""
         if threading.current_thread() is threading.main_thread():
-            heard = [number for number in WATCHED if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+            heard = [number for number in WATCHED if not _is_nohup(number)]
             self._before = {number: signal.signal(number, self._heard) for number in heard}
         return self
 

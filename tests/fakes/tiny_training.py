@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from segkit.core.data.shapes.files import make_shapes
 
@@ -37,4 +40,7 @@ def lay_down(folder: Path, train: int = 11, val: int = 4) -> tuple[Path, Path]:
 
 def in_a_process(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run some Python in a process of its own."""
-    return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=600)
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # how sums are divided shows in their last bits
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, env=os.environ | threads, capture_output=True, text=True, timeout=600
+    )
