@@ -45,7 +45,7 @@ def repeated(folder: Path, copies: int) -> Path:
 
 
 class Memory(threading.Thread):
-    """The most memory, in megabytes, that a process and its children have held, looked at several times a second."""
+    """The most memory, in mebibytes, that a process and its children have held, looked at several times a second."""
 
     def __init__(self, pid: int) -> None:
         """Begin."""
@@ -119,8 +119,8 @@ def main() -> None:
     print(f"\nloader and step, {options['imgsz']} px, batch {options['batch']}, {options['workers']} workers, {kind}")
     for package, taken in times.items():
         memory, card = (max(column) for column in zip(*most[package], strict=True))
-        line = f"{package:14s} {1e3 / taken.median:8.1f} images/s (best {1e3 / taken.best:.1f}), {memory:6.0f} MB"
-        print(line + (f", on the GPU {card:.0f} MB" if card else ""))
+        line = f"{package:14s} {1e3 / taken.median:8.1f} images/s (best {1e3 / taken.best:.1f}), {memory:6.0f} MiB"
+        print(line + (f", on the GPU {card:.0f} MiB" if card else ""))
     if "ultralytics" in times:
         print(_ratio(times["ultralytics"], times["segkit"], BOUNDS[kind]))
     else:

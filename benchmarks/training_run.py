@@ -1,7 +1,7 @@
 """One training with either package, through what both offer by the same names: training_run.py PACKAGE MODEL OPTIONS
 
 OPTIONS are those of `train` as JSON. The last line of the output is JSON: `epochs`, each with the pictures that were
-learnt and the seconds from its first batch to its last; `card`, the most GPU memory that was in use, in megabytes; and
+learnt and the seconds from its first batch to its last; `card`, the most GPU memory that was in use, in mebibytes; and
 `folder`, the run's. Needs nothing but the package, so that it runs in the environment of either.
 """
 
@@ -22,8 +22,6 @@ def main(package: str, weights: str, options: dict[str, Any]) -> None:
     """Train, and say how fast."""
     import torch
 
-    if threads := options.pop("threads", None):
-        torch.set_num_threads(threads)
     model = importlib.import_module(package).YOLO(weights)
     epochs: list[list[float]] = []
     begun = [0.0]

@@ -51,5 +51,5 @@ def run(values: Values, output: Output) -> None:
         output.document({"model": str(model.path), **(to_plain(metrics) if metrics is not None else {})})
         return
     if metrics is not None:
-        show_scores(metrics, output, every=values.get("verbose", True) not in (False, "False", "false"))
+        show_scores(metrics, output, every=values.get("verbose", True))
     output.line(f"Best weights: {model.path}")

@@ -6,7 +6,6 @@ Run as `python -m segkit.conformance.damage FORMAT MODULE PATH…` (MODULE: "-" 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from segkit.core.backend.registry import Registry, default_registry
+from segkit.conformance.children import environment, module_of, registry_with
+from segkit.core.backend.registry import Registry
 from segkit.core.errors import SegkitError
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -70,8 +70,7 @@ def damaged_copies(
 
 def try_to_load(registry: Registry, format_name: str, copies: dict[str, Path]) -> list[Outcome]:
     """Load every copy, all in one child process; what comes after a crash is tried in a new one."""
-    module = next((plugin.value for plugin in registry.registered if plugin.name == format_name), "-")
-    waiting, outcomes = dict(copies), []
+    module, waiting, outcomes = module_of(registry, format_name), dict(copies), []
     while waiting:
         command = [sys.executable, "-m", __name__, format_name, module, *map(str, waiting.values())]
         child = subprocess.run(
@@ -79,7 +78,7 @@ def try_to_load(registry: Registry, format_name: str, copies: dict[str, Path]) -
             capture_output=True,
             text=True,
             timeout=600,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            env=environment(),
         )
         lines = [json.loads(line) for line in child.stdout.splitlines() if line.startswith('{"kind"')]
         if len(lines) < len(waiting):
@@ -92,9 +91,7 @@ def try_to_load(registry: Registry, format_name: str, copies: dict[str, Path]) -
 
 def main(format_name: str, module: str, *paths: str) -> None:
     """Body of the child: one JSON line for each path."""
-    registry = default_registry()
-    if module != "-":
-        registry.register(format_name, module)
+    registry = registry_with(format_name, module)
     backend = registry.get(format_name)
     for path in paths:
         try:

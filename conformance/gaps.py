@@ -37,15 +37,14 @@ def features_of(precision: Precision) -> tuple[Feature, ...]:
 
 
 class Undeclared(Registry):
-    """The same formats, but one of them declares a gap as full: what is behind the refusal can be called."""
+    """The same formats, but one of them declares no gap: what is behind the refusals can be called."""
 
-    def __init__(self, registry: Registry, name: str, feature: Feature) -> None:
-        """Open the gap `feature` of format `name`."""
+    def __init__(self, registry: Registry, name: str) -> None:
+        """Open the gaps of format `name`: all, for one option may ask for several features."""
         super().__init__()
         self._others = registry
         self._opened = copy.copy(registry.get(name))
-        fmt = self._opened.format
-        self._opened.format = replace(fmt, support=Support({**fmt.support, feature: FULL}))
+        self._opened.format = replace(self._opened.format, support=Support(dict.fromkeys(Feature, FULL)))
 
     def get(self, name: str) -> Backend:
         """The backend with its gap opened, or another one as it is."""

@@ -7,15 +7,15 @@ the format; OPTIONS: JSON): a user's export, which says on its standard output w
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from segkit.conformance.children import environment, module_of, registry_with
 from segkit.conformance.reference import network_of
 from segkit.core.backend.pipeline import ModelCard, export, plan
-from segkit.core.backend.registry import Registry, default_registry
+from segkit.core.backend.registry import Registry
 
 PATIENCE = 20.0
 """Seconds that the rest of the processes may take to notice, and to tidy up."""
@@ -30,21 +30,28 @@ def kill_half_way(registry: Registry, name: str, model: Path, target: Path, size
     temporary, work = target.parent.parent / "tmp", target.parent.parent / "cwd"
     for folder in (target.parent, temporary, work):
         folder.mkdir(parents=True, exist_ok=True)
-    module = next((plugin.value for plugin in registry.registered if plugin.name == name), "-")
     child = subprocess.Popen(
-        [sys.executable, "-m", __name__, name, module, str(model), str(target), json.dumps({"imgsz": size})],
+        [
+            sys.executable,
+            "-m",
+            __name__,
+            name,
+            module_of(registry, name),
+            str(model),
+            str(target),
+            json.dumps({"imgsz": size}),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=work,
-        env=os.environ
-        | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)),
+        env=environment() | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)),
     )
     assert child.stdout is not None
     with child.stdout:
-        child.stdout.readline()
+        begun = child.stdout.readline()
         child.kill()
         child.wait()
+    assert begun, f"the export ended with {child.returncode} before its first step"
     end = time.monotonic() + PATIENCE
     while any(temporary.iterdir()) and time.monotonic() < end:
         time.sleep(0.05)
@@ -54,9 +61,7 @@ def kill_half_way(registry: Registry, name: str, model: Path, target: Path, size
 
 def main(name: str, module: str, model: str, target: str, options: str) -> None:
     """Body of the child."""
-    registry = default_registry()
-    if module != "-":
-        registry.register(name, module)
+    registry = registry_with(name, module)
     network = network_of(Path(model))
     head = network.config.head
     card = ModelCard(network.names, coefficients=head.masks, strides=tuple(network.config.strides))

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,6 +53,8 @@ class SuiteRun:
             self.formats = names_of(option.segkit_format)
             self.stages = stages_of(option.segkit_stage)
             self.precisions = precisions_of(option.segkit_precision)
+            self.asked = {"format": self.formats, "stage": self.stages, "precision": self.precisions}
+            self.asked |= {name: getattr(option, f"segkit_{name}") for name in ("model", "data", "quick")}
             self.candidates = candidates_of(default_registry(), self.formats) if self.formats else []
             if option.segkit_model and not Path(option.segkit_model).exists():
                 raise InputError(f"--segkit-model: there is no file '{option.segkit_model}'.")
@@ -209,9 +212,8 @@ class Recorder:
         seconds = time.perf_counter() - self._begun
         names = {row.format for row in self.rows}
         candidates = self.run.candidates or [each for each in candidates_of(default_registry()) if each.name in names]
-        asked = {"format": self.run.formats, "stage": self.run.stages, "precision": self.run.precisions}
-        backends = by_format(self.rows, candidates, seconds)
-        write_json(Report(backends, {name: each for name, each in asked.items() if each}, seconds=seconds), self.path)
+        asked = {name: each for name, each in self.run.asked.items() if each}
+        write_json(Report(by_format(self.rows, candidates, seconds), asked, seconds=seconds), self.path)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say where it is."""
@@ -228,8 +230,8 @@ class Recorder:
         titled = [json.loads(str(value)) for name, value in properties if name == PICTURE]
         pictures = [keep_picture(self.path, f"{len(self.rows)}-{index}", each) for index, each in enumerate(titled)]
         outcome, kind, reason, message = _ending(parts)
-        return Row(
-            **{name: getattr(row, name) for name in ("id", "format", "stage", "precision", "test", "case")},
+        return replace(
+            row,
             outcome=outcome,
             kind=kind,
             reason=reason,

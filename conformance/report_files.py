@@ -12,7 +12,8 @@ from segkit.conformance.report import BackendReport, Image, Report, Row
 from segkit.conformance.report_junit import junit_of
 from segkit.conformance.report_markdown import markdown_of
 from segkit.conformance.report_page import page_of
-from segkit.core.files import atomic_write, output_error
+from segkit.core.files import output_error
+from segkit.core.inference.saving import write_text
 
 JSON, JUNIT, MARKDOWN, PAGE = "report.json", "junit.xml", "report.md", "index.html"
 PICTURES = "pictures"
@@ -36,7 +37,7 @@ def write_reports(report: Report, pictures: Path, folder: Path) -> Report:
     report = replace(report, backends=tuple(backends))
     texts = {JUNIT: junit_of(report), MARKDOWN: markdown_of(report), PAGE: page_of(report, folder)}
     for name, text in texts.items():
-        _write(folder / name, text)
+        write_text(folder / name, text)
     write_json(report, folder / JSON)
     return report
 
@@ -47,7 +48,7 @@ def write_json(report: Report, path: Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    _write(path, json.dumps(report.to_plain(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(report.to_plain(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def keep_picture(report: Path, name: str, noted: Mapping[str, str]) -> Image | None:
@@ -71,8 +72,3 @@ def _with_pictures(backend: BackendReport, source: Path, folder: Path) -> Backen
             yield Image(image.title, path.as_posix())
 
     return replace(backend, rows=tuple(replace(row, pictures=tuple(moved(row))) for row in backend.rows))
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 from segkit.conformance.report import BackendReport, Report
 from segkit.conformance.report_matrix import Cell, matrix_of
 from segkit.core.errors import InputError
-from segkit.core.files import atomic_write
+from segkit.core.inference.saving import write_text
 
 MARKS = {"passed": "✅", "failed": "❌", "gap": "⬜", "skipped": "⬜", "": ""}
 BEGIN, END = "<!-- matrix: made by scripts/conformance_matrix.py -->", "<!-- end of the matrix -->"
@@ -48,7 +48,7 @@ def replace_matrix(page: Path, report: Report) -> None:
     """Put the matrix of a report into a page, between the lines that mark its place.
 
     Raises:
-        InputError: the page cannot be read, or does not have those lines once.
+        InputError: the page cannot be read, or does not have those lines.
         OutputError: it cannot be written.
     """
     try:
@@ -59,9 +59,7 @@ def replace_matrix(page: Path, report: Report) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise InputError(f"Cannot put the matrix into '{page}': it needs the lines '{BEGIN}' and '{END}'.")
-    with atomic_write(page) as partial:
-        middle = "\n".join([BEGIN, "", *section_of(report), END])
-        partial.write_text(before + middle + after, encoding="utf-8", newline="\n")
+    write_text(page, before + "\n".join([BEGIN, "", *section_of(report), END]) + after)
 
 
 def _cell(cell: Cell) -> str:

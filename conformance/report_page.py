@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -215,4 +216,4 @@ def _fact(name: str, text: str) -> str:
 def _command(report: Report) -> str:
     """The run, as it is typed."""
     options = {name: ",".join(value) if isinstance(value, list) else value for name, value in report.asked.items()}
-    return " ".join(["segkit conformance", *(f"{name}={value}" for name, value in options.items())])
+    return shlex.join(["segkit", "conformance", *(f"{name}={value}" for name, value in options.items())])

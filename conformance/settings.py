@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from segkit.conformance.arguments import precisions_of
 from segkit.core.backend import Precision
 
 
@@ -32,10 +33,10 @@ class Settings:
         def given(name: str) -> Any:
             return config.getoption(f"--segkit-{name}", default=None)
 
-        model, wanted = given("model"), given("precision")
+        model, wanted = given("model"), precisions_of(given("precision"))
         return cls(
             Path(model) if model else None,
             given("data"),
-            frozenset(Precision(str(name).lower()) for name in wanted) if wanted else frozenset(Precision),
+            frozenset(map(Precision, wanted or Precision)),
             bool(given("quick")),
         )

@@ -99,7 +99,7 @@ class Allowance:
 
 _PIXEL = "one pixel of an object of a thousand is worth .001"
 _HALF = "11 bits of mantissa"
-_BYTE = "8 bits of mantissa: a score near the threshold may cross it"
+_BYTE = "8 bits: a score near the threshold may cross it"
 
 BOUNDS: Mapping[str, Bound] = MappingProxyType(
     {
@@ -121,8 +121,8 @@ BOUNDS: Mapping[str, Bound] = MappingProxyType(
             Bound("fp16 mAP", 0.005, False, "", _HALF),
             # Measured: 1.9 px, .075, .91 at worst and .985 in the mean, 2 of 100 lost.
             Bound("int8 match", 0.9, True, "", _BYTE),
-            Bound("int8 mean mask IoU", 0.93, True, "", "8 bits of mantissa"),
-            Bound("int8 mAP", 0.02, False, "", "8 bits of mantissa"),
+            Bound("int8 mean mask IoU", 0.93, True, "", "8 bits"),
+            Bound("int8 mAP", 0.02, False, "", "8 bits"),
         )
     }
 )

@@ -7,7 +7,6 @@ provides the format; OPTIONS: JSON, of loading).
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from segkit.conformance import reference
-from segkit.core.backend.registry import Registry, default_registry
+from segkit.conformance.children import environment, module_of, registry_with
+from segkit.core.backend.registry import Registry
 from segkit.core.images import Size
 
 STATUS = Path("/proc/self/status")
@@ -44,13 +44,12 @@ def weigh(registry: Registry, name: str, path: Path, size: Size, options: Mappin
     Raises:
         AssertionError: it ended before its time.
     """
-    module = next((plugin.value for plugin in registry.registered if plugin.name == name), "-")
-    told = (name, module, str(path), *map(str, size), json.dumps(dict(options)))
+    told = (name, module_of(registry, name), str(path), *map(str, size), json.dumps(dict(options)))
     child = subprocess.run(
         [sys.executable, "-m", __name__, *told],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=environment(),
         check=False,
     )
     assert child.returncode == 0, f"loading it in a process of its own ends with {child.returncode}:\n{child.stderr}"
@@ -59,9 +58,7 @@ def weigh(registry: Registry, name: str, path: Path, size: Size, options: Mappin
 
 def main(name: str, module: str, path: str, height: str, width: str, options: str) -> None:
     """Body of the child."""
-    registry = default_registry()
-    if module != "-":
-        registry.register(name, module)
+    registry = registry_with(name, module)
     backend = registry.get(name)
     batch = reference.pictures(1, (int(height), int(width)))
     batch.make(("f32_nchw",))

@@ -37,7 +37,9 @@ def notice(text: str) -> None:
 
 
 @contextlib.contextmanager
-def progress(text: str, total: int | None, done: int = 0, unit: str = "bytes") -> Iterator[Callable[[int], None]]:
+def progress(
+    text: str, total: int | None, done: int = 0, unit: str = "bytes", *, quiet: bool = False
+) -> Iterator[Callable[[int], None]]:
     """Show how many bytes, or other units, of `total` are done; call what this gives with the number of further ones.
 
     A bar on standard error if that is a terminal on which nothing else is being drawn; else one line, a notice. What is
@@ -48,13 +50,15 @@ def progress(text: str, total: int | None, done: int = 0, unit: str = "bytes") -
         total: how many in all; None if that is not known.
         done: how many were done before.
         unit: what is counted, in the plural.
+        quiet: show it only where somebody is drawing anyway.
     """
     if _SHOWERS:
         with _SHOWERS[-1](text, total, done, unit) as advance:
             yield advance
         return
-    if not can_draw():
-        notice(f"{text}: {_amount(total, unit)}" + (f", {_amount(done, unit)} of it here already" if done else ""))
+    if quiet or not can_draw():
+        if not quiet:
+            notice(f"{text}: {_amount(total, unit)}" + (f", {_amount(done, unit)} of it here already" if done else ""))
         yield lambda count: None
         return
     from rich.console import Console
@@ -85,7 +89,7 @@ def silent() -> Iterator[None]:
     """In the block nothing is told: of several processes that do the same, one speaks."""
     _prepare()
     before = LOGGER.level
-    LOGGER.setLevel(logging.WARNING)
+    LOGGER.setLevel(max(LOGGER.getEffectiveLevel(), logging.WARNING))
     try:
         yield
     finally:

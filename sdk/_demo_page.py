@@ -12,7 +12,7 @@ from string import Template
 from segkit._demo_arguments import MODEL
 from segkit._demo_pictures import LABELLED
 from segkit._demo_report import COLUMNS, DemoReport, DemoRow
-from segkit.core.files import atomic_write
+from segkit.core.inference.saving import write_text
 
 TEMPLATE = Path(__file__).with_name("demo_page.html")
 KINDS = {".jpg": "jpeg", ".png": "png"}
@@ -26,9 +26,8 @@ def write_demo(report: DemoReport) -> None:
         OutputError: they cannot be written.
     """
     figures = json.dumps(report.to_plain(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    for path, text in ((report.page.with_suffix(".json"), figures), (report.page, page_of(report))):
-        with atomic_write(path) as partial:
-            partial.write_text(text, encoding="utf-8", newline="\n")
+    write_text(report.page.with_suffix(".json"), figures)
+    write_text(report.page, page_of(report))
 
 
 def page_of(report: DemoReport) -> str:

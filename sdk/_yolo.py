@@ -379,7 +379,7 @@ class YOLO:
         """
         from segkit._train import train
 
-        model, metadata = (self.path, None) if self._is_new() else (self._weights_to_train(), self._metadata)
+        model, metadata = self._to_train()
         options |= {} if data is None else {"data": str(data)}
         trained = train(model, metadata, self._data, options, self._callbacks)
         self._data = trained.data
@@ -418,7 +418,7 @@ class YOLO:
         """
         from segkit._tune import tune
 
-        model, metadata = (self.path, None) if self._is_new() else (self._weights_to_train(), self._metadata)
+        model, metadata = self._to_train()
         options |= {} if data is None else {"data": str(data)}
         return tune(model, metadata, self._data, options, space, self._callbacks)
 
@@ -511,13 +511,12 @@ class YOLO:
         """What a copy takes over: not the temporary file, which vanishes with this object, nor what is made from it."""
         return self.__dict__ | {"_written": None, "_read": None, "_embedders": {}}
 
-    def _is_new(self) -> bool:
-        """Whether it is an architecture with random weights and nothing else."""
-        return is_architecture(self.path) and not self._filled
-
-    def _weights_to_train(self) -> Path:
+    def _to_train(self) -> tuple[Path, Callable[[], Metadata] | None]:
+        """What a training begins with, and where metadata of it are; an architecture alone has none."""
+        if is_architecture(self.path) and not self._filled:
+            return self.path, None
         self._require_weights("Training")
-        return self._artefact()[1]
+        return self._artefact()[1], self._metadata
 
     def _become(self, weights: Path) -> None:
         """Be the model of another file."""

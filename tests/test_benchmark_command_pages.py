@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
+from command_lines import values_of
 
 from segkit._benchmark_report import COLUMNS
 from segkit._val import val_options
-from segkit.cli.app import GROUPS, SUMMARIES, application, load, parser
-from segkit.cli.argv import joined, normalise, split
 from segkit.core.data.problems import Kind
 from segkit.core.validation.benchmark_arguments import BOUNDS, BenchmarkArguments
 
@@ -39,15 +37,7 @@ def table_after(text: str, title: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("line", LINES)
 def test_every_command_of_the_pages_is_understood(line: str) -> None:
-    name, words = split(joined(shlex.split(line)[1:]), list(SUMMARIES))
-    assert name is not None
-    group = ""
-    if name in GROUPS:
-        group, (name, words) = name, split(words, list(GROUPS[name]))
-        assert name is not None
-    command = load(name, words, group)
-    values = parser(application(command, group))(normalise(words, command.grammar()), standalone_mode=False)
-    assert isinstance(values, dict)
+    values_of(line)
 
 
 def test_the_table_of_arguments_is_complete_and_its_defaults_are_right() -> None:

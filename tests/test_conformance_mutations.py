@@ -14,6 +14,7 @@ from segkit.conformance.stage import Stage
 pytest.importorskip("torch")
 
 FAULTS = {
+    "a gap that works": (Stage.DECLARE, "declare it as FULL"),
     "red and blue swapped": (Stage.PREPROCESS, "red and blue are swapped"),
     "no division by 255": (Stage.PREPROCESS, "not divided by 255"),
     "half a pixel off": (Stage.PREPROCESS, "half a pixel too far right and down"),

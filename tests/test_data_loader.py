@@ -124,7 +124,7 @@ class TestBatches:
 
     @pytest.mark.parametrize(
         "given",
-        [{"multi_scale": 0.5}, {"rect": True}, {"imgsz": (64, 96)}, {"batch": 100}, {"batch": 1}, {"shuffle": False}],
+        [{"multi_scale": 0.5}, {"rect": True}, {"imgsz": (64, 96)}, {"batch": 100}, {"batch": 1}],
         ids=str,
     )
     def test_the_same_goes_for_batches_of_every_kind(self, shapes, given):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -136,7 +137,7 @@ class TestMemory:
         assert free_memory(memory, group) == 2_500_000
         (group / "memory.max").write_text("max\n")
         assert free_memory(memory, group) == 8000 * 1024
-        assert (free_memory(tmp_path / "no", tmp_path / "no") or 1) > 0
+        assert sys.platform == "win32" or free_memory(tmp_path / "no", tmp_path / "no") > 0
         assert free_disk(tmp_path / "not" / "there") > 0
 
 
@@ -269,4 +270,4 @@ class TestShared:
         block.close()
         block.close()
         assert array.tolist() == [7] * 10
-        assert block.handles in ((), (-1,))
+        assert block.handles == (-1,)

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_lines import values_of
 
 from segkit._benchmark_report import BenchmarkRow
 from segkit._demo import _Steps, demo
@@ -24,8 +24,6 @@ from segkit._demo_page import page_of
 from segkit._demo_pictures import LABELLED, SHOWN
 from segkit._demo_report import COLUMNS, DemoReport, DemoRow, Overlap
 from segkit.cli import main
-from segkit.cli.app import GROUPS, SUMMARIES, application, load, parser
-from segkit.cli.argv import joined, normalise, split
 from segkit.core.backend import registry
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import OptionError, UnknownFormatError
@@ -166,16 +164,7 @@ def test_the_page_names_versions_and_gaps(desk: Desk) -> None:
 def test_every_command_on_the_page_is_understood(desk: Desk, report: DemoReport) -> None:
     assert len(report.commands) == 4 + 3
     for line in report.commands:
-        name, words = split(joined(shlex.split(line)[1:]), list(SUMMARIES))
-        assert name is not None
-        group = ""
-        if name in GROUPS:
-            group, (name, words) = name, split(words, list(GROUPS[name]))
-            assert name is not None
-        command = load(name, words, group)
-        assert isinstance(
-            parser(application(command, group))(normalise(words, command.grammar()), standalone_mode=False), dict
-        )
+        values_of(line)
 
 
 # -- the report alone ---------------------------------------------------------------------------------------------

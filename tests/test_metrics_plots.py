@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from class_names import any_names
 
 from segkit.core import rle
 from segkit.core.errors import MissingDependencyError, OutputError
@@ -30,16 +31,7 @@ def scored(names: list[str], *, masks: bool = True) -> SegmentationMetrics:
     return evaluator.result()
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["object"],
-        ["person", "автомобиль", "犬", "$x_1$ & \n<b>", "नमस्ते", "_a name of very many characters, really"],
-        [f"class number {index}" for index in range(80)],
-        [str(index) for index in range(500)],
-    ],
-    ids=["1", "6", "80", "500"],
-)
+@any_names
 def test_every_picture_is_drawn_under_the_name_users_know(names: list[str], tmp_path: Path) -> None:
     files = save_plots(scored(names), tmp_path / "made")
     assert sorted(path.name for path in files) == sorted(CURVES + MATRICES)

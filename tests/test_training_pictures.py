@@ -10,6 +10,7 @@ import cv2
 import fake_run
 import numpy as np
 import pytest
+from class_names import any_names
 
 from segkit.core.images.batch import Picture
 from segkit.core.ink.colors import color_of
@@ -191,16 +192,7 @@ def test_what_is_drawn_is_what_the_loader_gives(tmp_path: Path, data: Path) -> N
 # -- labels -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["object"],
-        ["person", "автомобиль", "犬", "$x_1$ & \n<b>", "नमस्ते", "_a name of very many characters, really"],
-        [f"class number {index}" for index in range(80)],
-        [str(index) for index in range(500)],
-    ],
-    ids=["1", "6", "80", "500"],
-)
+@any_names
 def test_labels_are_drawn_whatever_they_are_called_and_however_many_there_are(names: list[str], tmp_path: Path) -> None:
     draw_labels_picture(fake_run.dataset(dict(enumerate(names)), objects=50), tmp_path / "labels.jpg")
     assert is_drawn(tmp_path / "labels.jpg")

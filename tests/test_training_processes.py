@@ -46,7 +46,7 @@ with open(f"losses-{rank}.json", "w") as file:
     json.dump(losses, file)
 """
 
-QUIET = {"OMP_NUM_THREADS": "1", "TORCH_DISTRIBUTED_DEBUG": "OFF"}
+QUIET = {"OMP_NUM_THREADS": "1"}
 
 
 def _script(folder: Path, *, processes: int, frozen: bool, pictures: int = 11, **changes: Any) -> str:

@@ -179,7 +179,7 @@ class ContractStage(SuiteBase):
 
     @at(Stage.CONTRACT)
     def test_nothing_is_written_elsewhere(self, bench: Bench, tmp_path: Path) -> None:
-        """Exports leave nothing beside the model, in the working folder or among temporary files; runs neither."""
+        """Exports leave nothing beside the model or in the working folder; runs neither."""
         need(bench.backend.format)
         made = bench.export(imgsz=SIZE, batch=1)
         found = ", ".join(sorted(set(bench.litter)))

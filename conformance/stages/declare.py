@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from importlib import metadata
@@ -13,6 +12,7 @@ import pytest
 
 from segkit.conformance import reference
 from segkit.conformance.bench import Bench, switching
+from segkit.conformance.children import environment
 from segkit.conformance.compare import compare
 from segkit.conformance.gaps import PROBED, Undeclared
 from segkit.conformance.golden import GOLDEN
@@ -138,7 +138,7 @@ def works_nevertheless(registry: Registry, name: str, feature: Feature, folder: 
     """Whether a backend does what its format declares as a gap. Whatever it raises says that it does not."""
     _, observed, _ = generated(folder)
     (folder / "made").mkdir()
-    bench = Bench(Undeclared(registry, name, feature), name, GOLDEN, folder / "made", observed)
+    bench = Bench(Undeclared(registry, name), name, GOLDEN, folder / "made", observed)
     size = own_size(GOLDEN)
     try:
         plain = bench.export(imgsz=size, batch=1)
@@ -164,8 +164,3 @@ def works_nevertheless(registry: Registry, name: str, feature: Feature, folder: 
 def equal(one: Anchors, other: Anchors) -> bool:
     """Whether two outputs are the same bit by bit."""
     return bool((one.boxes == other.boxes).all() and (one.scores == other.scores).all())
-
-
-def environment() -> dict[str, str]:
-    """For a child process that sees the modules of this one."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

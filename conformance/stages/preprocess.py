@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from segkit.conformance.settings import Settings
 from segkit.conformance.stage import Stage, at
 from segkit.conformance.stages.base import PRECISIONS, SuiteBase
 from segkit.conformance.subject import Subject
-from segkit.core.backend import Anchors, Backend, Feature, LoadOptions, Precision, Predictor, Selected
+from segkit.core.backend import Anchors, Backend, Feature, LoadOptions, Metadata, Precision, Predictor, Selected
 from segkit.core.backend.registry import Registry
 from segkit.core.images import ImageBatch, Picture, Size
 from segkit.core.images.sources import open_sources
@@ -73,7 +72,7 @@ class Watching(Backend):
     @classmethod
     def over(cls, backend: Backend) -> Watching:
         """Watch another backend."""
-        made = copy.copy(cls.__new__(cls))
+        made = cls.__new__(cls)
         made.format, made.inner, made.inputs = backend.format, backend, []
         return made
 
@@ -81,7 +80,7 @@ class Watching(Backend):
         """A predictor that is watched."""
         return _Watched(self.inner.load(path, options), self.inputs)
 
-    def read_metadata(self, path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201 - as the other one does
+    def read_metadata(self, path: Path) -> Metadata | None:
         """As the other one."""
         return self.inner.read_metadata(path)
 

@@ -90,8 +90,9 @@ class RawStage(SuiteBase):
                 batch = reference.pictures(count, size, seed=seed)
                 raw = anchors(predictor.run(batch))
                 what = f"{self.format} [{case}] on {count} pictures of {size[0]}x{size[1]}"
-                note(notes, raw, bench.expected(batch), TOLERANCES[case.precision], f"{count}x{size[0]}x{size[1]} ")
-                hold_against(raw, batch, bench, TOLERANCES[case.precision], what)
+                wanted = bench.expected(batch)
+                note(notes, raw, wanted, TOLERANCES[case.precision], f"{count}x{size[0]}x{size[1]} ")
+                hold_against(raw, wanted, batch, bench, TOLERANCES[case.precision], what)
 
     @at(Stage.RAW)
     @pytest.mark.parametrize("precision", PRECISIONS, ids=lambda precision: f"{precision}-own")
@@ -104,8 +105,9 @@ class RawStage(SuiteBase):
         with own.bench.load(own.export(precision), *features_of(precision)) as predictor:
             raw = anchors(predictor.run(batch))
         what = f"{self.format} [{precision}] on {own.bench.weights.name}"
-        note(notes, raw, own.bench.expected(batch), TOLERANCES[precision])
-        hold_against(raw, batch, own.bench, TOLERANCES[precision], what)
+        wanted = own.bench.expected(batch)
+        note(notes, raw, wanted, TOLERANCES[precision])
+        hold_against(raw, wanted, batch, own.bench, TOLERANCES[precision], what)
 
     @at(Stage.RAW)
     @pytest.mark.parametrize("conf", [0.25, 0.6], ids=lambda conf: f"fp32-conf{conf}")
@@ -145,14 +147,15 @@ class RawStage(SuiteBase):
         _unchanged(before, raw, "after close()")
 
 
-def hold_against(raw: Anchors, batch: ImageBatch, bench: Bench, tolerance: Tolerance, what: str) -> None:
+def hold_against(
+    raw: Anchors, wanted: Anchors, batch: ImageBatch, bench: Bench, tolerance: Tolerance, what: str
+) -> None:
     """The deviations must be within the tolerance.
 
     Raises:
         AssertionError: they are not. Where the input explains it the test is skipped: stage preprocess says so.
     """
     __tracebackhide__ = True
-    wanted = bench.expected(batch)
     try:
         check(raw, wanted, tolerance, what)
     except AssertionError as error:

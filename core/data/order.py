@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from math import ceil
 
@@ -59,7 +58,6 @@ class Order:
         *,
         imgsz: Size = (640, 640),
         seed: int = 0,
-        shuffle: bool = True,
         rank: int = 0,
         world: int = 1,
         multi_scale: float = 0.0,
@@ -73,7 +71,6 @@ class Order:
             batch: samples in a batch, over all processes.
             imgsz: (height, width) of a batch in pixels; with `rect` the longer side counts.
             seed: 0 or more; another seed gives another order.
-            shuffle: False for the order of the data set in every epoch.
             rank: number of this process, from 0.
             world: number of processes.
             multi_scale: largest change of `imgsz` from batch to batch, as a share of it.
@@ -84,7 +81,7 @@ class Order:
             OptionError: a number out of its range, `rect` without the sizes, or with `multi_scale`.
         """
         self.samples = sizes if isinstance(sizes, int) else len(sizes)
-        self.batch, self.imgsz, self.seed, self.shuffle = batch, imgsz, seed, shuffle
+        self.batch, self.imgsz, self.seed = batch, imgsz, seed
         self.rank, self.world, self.multi_scale, self.stride = rank, world, multi_scale, stride
         for name, value, least in (("batch", batch, 1), ("samples", self.samples, 1), ("seed", seed, 0)):
             if value < least:
@@ -118,15 +115,17 @@ class Order:
     def batch_of(self, epoch: int, number: int) -> tuple[tuple[int, ...], Size]:
         """The samples of one batch over all processes, and its (height, width)."""
         if self._rectangles is not None:
-            return self._rectangles[int(self._drawn(epoch, len(self._rectangles))[number])]
-        drawn = self._drawn(epoch, self.samples)[number * self.batch : (number + 1) * self.batch]
+            return self._rectangles[int(_shuffled(self.seed, epoch, len(self._rectangles))[number])]
+        drawn = _shuffled(self.seed, epoch, self.samples)[number * self.batch : (number + 1) * self.batch]
         return tuple(drawn.tolist()), self._size(epoch, number)
 
     def sequence(self, epoch: int) -> NDArray[np.int64]:
         """(N,) all samples of an epoch in their order."""
         if self._rectangles is None:
-            return self._drawn(epoch, self.samples)
-        batches = (self._rectangles[number][0] for number in self._drawn(epoch, len(self._rectangles)).tolist())
+            return _shuffled(self.seed, epoch, self.samples)
+        batches = (
+            self._rectangles[number][0] for number in _shuffled(self.seed, epoch, len(self._rectangles)).tolist()
+        )
         return np.fromiter(chain.from_iterable(batches), np.int64, self.samples)
 
     def sizes(self) -> list[Size]:
@@ -149,11 +148,7 @@ class Order:
         )
         return height, width
 
-    def _drawn(self, epoch: int, count: int) -> NDArray[np.int64]:
-        return _shuffled(self.seed, epoch, count) if self.shuffle else np.arange(count)
 
-
-@lru_cache(maxsize=4)
 def _shuffled(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     """(count,) 0 to count - 1 in another order for every epoch. Not to be written to."""
     drawn = np.random.default_rng(np.random.SeedSequence([seed, epoch, 0, _ORDERS])).permutation(count)

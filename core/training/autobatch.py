@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -65,7 +65,8 @@ def _peak(network: SegmentationNetwork, imgsz: Size, mixed: Mixed, device: torch
     memory.give_back()
     torch.cuda.reset_peak_memory_stats(device)
     try:
-        return _measured(lambda: _step(network, imgsz, mixed, device, count), device)
+        _step(network, imgsz, mixed, device, count)
+        return int(torch.cuda.max_memory_reserved(device))
     except RuntimeError as error:
         if not memory.is_short(error):
             raise
@@ -73,11 +74,6 @@ def _peak(network: SegmentationNetwork, imgsz: Size, mixed: Mixed, device: torch
     finally:
         network.zero_grad(set_to_none=True)
         memory.give_back()
-
-
-def _measured(step: Callable[[], None], device: torch.device) -> int:
-    step()
-    return int(torch.cuda.max_memory_reserved(device))
 
 
 def _step(network: SegmentationNetwork, imgsz: Size, mixed: Mixed, device: torch.device, count: int) -> None:

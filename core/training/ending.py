@@ -16,7 +16,7 @@ from segkit.core.model import load_network
 from segkit.core.notices import notice
 from segkit.core.training.checkpoint import save_weights
 from segkit.core.training.loss import NAMES, SegmentationLoss
-from segkit.core.training.scoring import score
+from segkit.core.training.scoring import score, val_arguments
 
 if TYPE_CHECKING:
     from segkit.core.data.dataset import Dataset
@@ -39,8 +39,6 @@ def finish(
     """
     import torch
 
-    from segkit.core.validation import ValArguments
-
     assert run.ema is not None
     best = run.ema
     if args.save and run.best_fitness is not None and run.best.exists():
@@ -49,11 +47,8 @@ def finish(
         save_weights(run.best, run.ema, train_args, half=True)
     scores = None
     if dataset is not None and args.val:
-        square = len(set(args.imgsz)) == 1
-        asked = ValArguments(
-            imgsz=args.imgsz, batch=16, rect=square, plots=args.plots, project=str(run.save_dir.parent),
-            name=run.save_dir.name, exist_ok=True,
-        )  # fmt: skip
+        home = {"project": str(run.save_dir.parent), "name": run.save_dir.name, "exist_ok": True}
+        asked = val_arguments(args, batch=16, plots=args.plots, **home)
         loss = SegmentationLoss(tuple(best.config.strides))
         scores = replace(score(best, dataset, asked, loss, torch.device(run.device)).metrics, save_dir=run.save_dir)
     if args.save:  # last: as long as this is not done, the run can be resumed

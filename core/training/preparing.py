@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -99,8 +99,3 @@ def whole_batch(args: TrainArguments, pictures: int, fitting: Callable[[float], 
             notice(f"batch={batch} is more than there are pictures: an epoch is one batch of {pictures}")
         return pictures
     return batch
-
-
-def plan_of(**facts: Any) -> dict[str, Any]:
-    """What a run comes to, as plain values that a checkpoint keeps."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}

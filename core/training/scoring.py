@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from segkit.core.data.dataset import Dataset
     from segkit.core.inference.runner import Runner
+    from segkit.core.training.arguments import TrainArguments
 
 _CAN = {Feature.PREDICT, Feature.DYNAMIC_BATCH, Feature.DYNAMIC_SIZE}
 
@@ -50,6 +51,11 @@ class Scores(NamedTuple):
 
     metrics: SegmentationMetrics
     losses: dict[str, float]
+
+
+def val_arguments(args: TrainArguments, **more: Any) -> ValArguments:
+    """Those of a validation in a training; `more` are others of them."""
+    return ValArguments(imgsz=args.imgsz, rect=len(set(args.imgsz)) == 1, **more)
 
 
 def score(

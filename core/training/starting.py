@@ -113,8 +113,9 @@ def train(request: Request, callbacks: Mapping[str, Sequence[Callback]] | None =
             trained = _run(request, processes, callbacks or {})
     except Exception as error:
         if processes.world > 1 and not isinstance(error, SegkitError) and is_lost(error):
-            advice = "One of them ended; the reason is in its words."
-            raise LostError(f"process {processes.rank} lost the others", advice) from error
+            first = (str(error).splitlines() or [""])[0][:200]
+            advice = "If one of them ended, the reason is in its words."
+            raise LostError(f"process {processes.rank} lost the others ({first})", advice) from error
         raise
     processes.leave()  # not after an error: NCCL would wait here for the others, which wait for this one
     return trained

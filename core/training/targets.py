@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from segkit.core.data.augment.outlining import scene_of
-from segkit.core.data.raster import densify, fill, overlapping
+from segkit.core.data.augment.sample import centred_boxes, drawn_masks
 from segkit.core.images.geometry import Letterbox
 from segkit.core.images.size import Size
 
@@ -53,19 +53,16 @@ class Targets(NamedTuple):
     def plain(cls, samples: Sequence[Sample], boxes: Sequence[Letterbox], device: torch.device) -> Targets:
         """Of pictures as they are, each letterboxed into one target, for a validation loss."""
         size = boxes[0].target
-        owner, classes, corners, maps = [], [], [], []
+        owner, classes, centred, maps = [], [], [], []
         for number, (sample, box) in enumerate(zip(samples, boxes, strict=True)):
             scene = scene_of(np.broadcast_to(np.zeros(1, np.uint8), (*sample.size, 3)), sample.labels)
             points = scene.points * np.array(box.scale[::-1], np.float32) + np.array([box.left, box.top], np.float32)
-            scene = scene.moved(scene.picture, points)
-            crops = [fill([densify(part).astype(np.int32) for part in parts], size, RATIO) for parts in scene.parts()]
-            together = overlapping(crops, (size[0] // RATIO, size[1] // RATIO))
+            scene = scene.moved(np.broadcast_to(np.zeros(1, np.uint8), (*size, 3)), points)
+            masks, order = drawn_masks(scene, RATIO, overlap=True)
             owner.append(np.full(len(scene), number, np.int64))
-            classes.append(scene.classes[together.order])
-            corners.append(scene.boxes[together.order])
-            maps.append(together.map.astype(np.int32))
-        x1, y1, x2, y2 = np.concatenate(corners).astype(np.float32).T / np.array([*size[::-1], *size[::-1]])[:, None]
-        centred = np.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], 1).astype(np.float32)
-        arrays = (np.concatenate(owner), np.concatenate(classes), centred, np.stack(maps))
+            classes.append(scene.classes[order])
+            centred.append(centred_boxes(scene.unit_boxes[order]))
+            maps.append(masks.astype(np.int32))
+        arrays = (np.concatenate(owner), np.concatenate(classes), np.concatenate(centred), np.stack(maps))
         there = (torch.from_numpy(array).to(device) for array in arrays)
         return cls(size, next(there), next(there), next(there), next(there), overlapping=True)

@@ -20,13 +20,13 @@ from segkit.core.training.interrupts import Interrupts, Torn
 from segkit.core.training.learner import Learner, order_of
 from segkit.core.training.loss import NAMES
 from segkit.core.training.precision import Mixed
-from segkit.core.training.preparing import Sets, digest, open_sets, plan_of, whole_batch
+from segkit.core.training.preparing import Sets, digest, open_sets, whole_batch
 from segkit.core.training.profiling import profiled
 from segkit.core.training.record import EpochRecord
 from segkit.core.training.repeatable import repeatable
 from segkit.core.training.run import TrainRun
 from segkit.core.training.saving import Saver
-from segkit.core.training.scoring import Scores, score
+from segkit.core.training.scoring import Scores, score, val_arguments
 from segkit.core.training.stepper import NotFiniteLossError
 
 if TYPE_CHECKING:
@@ -141,18 +141,18 @@ class Trainer:
         run, schedule, chosen = self.run, learner.schedule, learner.chosen
         run.model, run.ema, run.optimizer = learner.network, learner.average.network, learner.optimizer
         run.epochs, run.batches = schedule.epochs, schedule.batches
-        plan = plan_of(
-            epochs=schedule.epochs,
-            batch=batch,
-            batches=schedule.batches,
-            pictures=len(sets.train),
-            labels=digest(sets.train),
-            validation=digest(sets.val) if sets.val is not None else "",
-            classes=list(sets.train.names.values()),
-            imgsz=self._args.imgsz,
-            optimizer=chosen.name.value,
-            rate=chosen.rate,
-        )
+        plan = {
+            "epochs": schedule.epochs,
+            "batch": batch,
+            "batches": schedule.batches,
+            "pictures": len(sets.train),
+            "labels": digest(sets.train),
+            "validation": digest(sets.val) if sets.val is not None else "",
+            "classes": list(sets.train.names.values()),
+            "imgsz": list(self._args.imgsz),
+            "optimizer": chosen.name.value,
+            "rate": chosen.rate,
+        }
         if self._state is not None and self._checkpoint is not None:
             check_plan(self._state, plan, self._checkpoint)
             self._take_up(learner, self._state)
@@ -245,11 +245,7 @@ class Trainer:
     def _scores(self, learner: Learner) -> Scores | None:
         if not (self._args.val and self._processes.first) or self.run.valset is None:
             return None
-        from segkit.core.validation import ValArguments
-
-        args = ValArguments(
-            imgsz=self._args.imgsz, batch=2 * learner.schedule.batch, rect=self._is_square(), plots=False
-        )
+        args = val_arguments(self._args, batch=2 * learner.schedule.batch, plots=False)
         network, loss = learner.average.network, learner.loss.alone()
         try:
             return score(network, self.run.valset, args, loss, self._processes.device)
@@ -258,9 +254,6 @@ class Trainer:
                 f"the network cannot be validated after epoch {self._position.epoch + 1}: {error}",
                 "Its last checkpoint is of before. If its outputs are no numbers any more, try a lower lr0.",
             ) from error
-
-    def _is_square(self) -> bool:
-        return len(set(self._args.imgsz)) == 1
 
     def _record(self, learner: Learner, scores: Scores | None) -> EpochRecord:
         position = self._position

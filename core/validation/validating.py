@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -64,7 +64,7 @@ def validate_model(session: Session, dataset: Dataset, args: ValArguments, *, te
     count = 0
     seen_of = _seen(session, dataset, args, wanted, left_out)
     with Outputs(args, dataset) as outputs, closing(seen_of) as run:
-        with progress("validating", len(dataset), unit="pictures") if tell else nullcontext(_nothing) as advance:
+        with progress("validating", len(dataset), unit="pictures", quiet=not tell) as advance:
             for seen in run:
                 sample = dataset[seen.place]
                 truth = truth_of(sample.labels, sample.size, coco=is_coco(sample))
@@ -93,10 +93,6 @@ def _left_out(dataset: Dataset, unread: list[SourceError], *, tell: bool) -> dic
             f"left out of the scores: {counts}. The first: {first.rstrip('.')}. All: segkit data check {dataset.source}"
         )
     return lost
-
-
-def _nothing(_: int) -> None:
-    """Nobody watches."""
 
 
 def _seen(

@@ -84,6 +84,8 @@ class ToyPredictor(Predictor):
             time.sleep(0.02)
             images = self.images
         raw = OUTPUT.get(self.fault, lambda same: same)(reference.outputs_of(self.network, ImageBatch.from_f32(images)))
+        if self.fault == "a gap that works" and self.metadata.segkit.precision is Precision.FP16:
+            raw = replace(raw, boxes=raw.boxes.astype(np.float16).astype(np.float32))
         return self.reused(raw) if self.fault == "reused buffer" else raw
 
     def reused(self, raw):
@@ -154,7 +156,11 @@ class ToyRegistry(Registry):
     def __init__(self, fault):
         super().__init__()
         self.register("toy", "toy_format")
-        self.get("toy").fault = fault
+        toy = self.get("toy")
+        toy.fault = fault
+        if fault == "a gap that works":
+            gap = Gap(GapKind.UNSUPPORTED_BY_RUNTIME, "this one is for tests")
+            toy.format = replace(toy.format, support=Support({**toy.format.support, Feature.HALF: gap}))
 
 
 def suite_of(planted):

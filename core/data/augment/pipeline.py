@@ -140,7 +140,7 @@ class TrainingSamples:
         return flipped(scene, lr=across, ud=up), swap
 
     def plain(self, index: int, imgsz: Size | None = None) -> TrainingSample:
-        """A sample as it is, in the middle of a grey frame: what validation during training sees."""
+        """A sample as it is, in the middle of a grey frame: what `segkit data show` shows without --augment."""
         size = self.check(imgsz or self.imgsz)
         height, width = self.pictures.labelled.size(index)
         # Cut, not rounded: the other side, which is rounded up, must fit too.

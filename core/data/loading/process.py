@@ -64,12 +64,15 @@ class Setup(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """What a worker says where it could not make a batch: the error's class, message and fields, or its trace."""
+    """What a worker says where it could not make a batch: the error's class, message and fields, or, of an error of its
+    own, the trace and the number of the picture that it was at.
+    """
 
     kind: str
     message: str
     fields: dict[str, Any]
     trace: str
+    picture: int = NONE
 
 
 class WorkerProcess:
@@ -85,11 +88,6 @@ class WorkerProcess:
         self._notes = setup.notes()
         self.pending = 0
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """Of the process, where there is one."""
-        return self._process.pid if self._process else None
 
     def give(self, share: Share, slot: int) -> None:
         """Ask for a batch.
@@ -119,7 +117,7 @@ class WorkerProcess:
             raise
         self.pending -= 1
         if isinstance(said, Failure):
-            raise _revived(said, self._doing())
+            raise _revived(said, self._path(said.picture))
         assert isinstance(said, Made)
         return said
 
@@ -163,8 +161,9 @@ class WorkerProcess:
 
     def _doing(self) -> Path | None:
         """The picture that it read last, or else that of the sample it made."""
-        sample, picture = self._notes.tolist()
-        index = picture if picture != NONE else sample
+        return self._path(doing(self._notes))
+
+    def _path(self, index: int) -> Path | None:
         return self._setup.samples.pictures.labelled.path(index) if index != NONE else None
 
     def _died(self) -> TrainingError:
@@ -175,6 +174,12 @@ class WorkerProcess:
         self.end()
         what = f" while it {'read' if reads else 'made a sample of'} '{picture}'" if picture else ""
         return TrainingError(f"a worker process {_end_of(code)}{what}", _advice(code, picture))
+
+
+def doing(notes: NDArray[np.int64]) -> int:
+    """Number of the picture that a worker reads, or else of the sample that it makes."""
+    sample, picture = notes.tolist()
+    return int(picture if picture != NONE else sample)
 
 
 def _end_of(code: int | None) -> str:

@@ -17,8 +17,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.core.data.augment.pictures import NONE
 from segkit.core.data.loading.making import Made, Maker
-from segkit.core.data.loading.process import Failure, Setup
+from segkit.core.data.loading.process import Failure, Setup, doing
 from segkit.core.data.order import Share
 from segkit.core.errors import SegkitError
 
@@ -42,19 +43,20 @@ def main() -> None:
         setup.samples.pictures.reading = _noting(notes, 1)
         while True:
             share, slot = pickle.load(questions)
-            pickle.dump(_answer(maker, share, setup.slots.memory(slot), _noting(notes, 0)), answers)
+            notes[:] = NONE
+            pickle.dump(_answer(maker, share, setup.slots.memory(slot), notes), answers)
             answers.flush()
     os._exit(0)  # nothing is left to be written
 
 
-def _answer(maker: Maker, share: Share, memory: NDArray[np.uint8], working: Callable[[int], object]) -> Made | Failure:
+def _answer(maker: Maker, share: Share, memory: NDArray[np.uint8], notes: NDArray[np.int64]) -> Made | Failure:
     try:
-        return maker.make(share, memory, working)
+        return maker.make(share, memory, _noting(notes, 0))
     except SegkitError as error:
         fields = {name: value for name, value in vars(error).items() if isinstance(value, str | int | Path)}
         return Failure(type(error).__name__, str(error), fields, "")
     except Exception as error:
-        return Failure("", f"{type(error).__name__}: {error}", {}, traceback.format_exc())
+        return Failure("", f"{type(error).__name__}: {error}", {}, traceback.format_exc(), doing(notes))
 
 
 def _noting(notes: NDArray[np.int64], place: int) -> Callable[[int], None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segkit.core.backend.options import validate
-from segkit.core.errors import InputError, MissingDependencyError, OutputError, TrainingError
+from segkit.core.errors import InputError, MissingDependencyError, OutputError, SourceError, TrainingError
 from segkit.core.inference.output import PROJECT
 from segkit.core.notices import notice
 from segkit.core.training.arguments import TrainArguments
@@ -156,7 +156,7 @@ def _trained(attempt: Attempt, folder: Path, plan: Plan, options: Mapping[str, A
         now = {option: value for option, value in options.items() if option in CHANGEABLE - {"plots", "val"}}
         try:
             return train(asked(last, {**now, "resume": True}), callbacks)
-        except OutputError:
+        except (OutputError, SourceError):
             raise
         except InputError:
             last.unlink()  # it had just ended, is damaged or does not fit: once more from the beginning

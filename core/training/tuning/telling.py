@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from segkit.core.notices import LOGGER, notice
+from segkit.core.notices import notice, silent
 from segkit.core.training.screen import Screen
 from segkit.core.training.table import GAP, clock, number
 from segkit.core.training.tuning.row import SCORES, Row
@@ -59,12 +58,8 @@ class Teller:
         """The training of a trial says nothing itself: of a hundred trials nobody reads every epoch."""
         self._number, self._began = number, time.monotonic()
         self._change(f"trial {number}/{self._most}", at_once=True)
-        before = LOGGER.level
-        LOGGER.setLevel(max(LOGGER.getEffectiveLevel(), logging.WARNING))
-        try:
+        with silent():
             yield
-        finally:
-            LOGGER.setLevel(before)
 
     def follow(self, run: TrainRun) -> None:
         """After a batch."""
