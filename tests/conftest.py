@@ -7,6 +7,7 @@ asks for a fixture below; where it is absent the test is skipped with that reaso
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores. Torch and the BLAS libraries read this when first imported, here and in child processes.
     share = (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(share, 1)))
+
+# A job that a shell starts in the background ignores Ctrl-C, and so does everything below it. What is tested here are
+# programs that somebody started in a terminal.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def real(path: Path, variable: str) -> Path:

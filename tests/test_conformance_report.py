@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from segkit.conformance import VERSION
 from segkit.conformance.report import BackendReport, Candidate, FailOn, Image, Outcome, Report, Row, read_report
 from segkit.conformance.report_files import write_reports
 from segkit.conformance.report_junit import junit_of
@@ -335,8 +336,8 @@ def test_the_matrix_of_the_docs_is_what_the_command_writes() -> None:
         assert cells[1] in ("all", "fp32", "fp16", "int8")
         assert len(cells) == len(head)
         assert [cell for cell in cells[2:] if not CELL.fullmatch(cell)] == []
-    shape = [line.split(" | ")[:2] for line in matrix_lines(Report((good(row(stages[0])),)))]
-    assert shape[0] == ["| format", "precision"]
+    assert matrix_lines(Report((good(row(stages[0])),)))[0].split(" | ")[:2] == ["| format", "precision"]
+    assert f"\nSuite {VERSION}, " in section
 
 
 def test_the_command_of_the_docs_writes_the_matrix(tmp_path: Path) -> None:
