@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from segkit.core import files
-from segkit.core.backend import placement, worker
+from segkit.core.backend import placement
 from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.pipeline import ModelCard, export, plan
 from segkit.core.backend.registry import Registry
@@ -191,8 +191,7 @@ def test_what_a_converter_leaves_running_ends_with_it(run):
 
 
 @pytest.mark.parametrize("name", ["linger", "stumble"])
-def test_once_the_artefact_is_checked_the_way_the_child_ends_does_not_matter(run, monkeypatch, name):
-    monkeypatch.setattr(worker, "GRACE", 0.2)
+def test_once_the_artefact_is_checked_the_way_the_child_ends_does_not_matter(run, name):
     start = time.monotonic()
     path, _ = run(name)
     assert path.exists()
@@ -328,6 +327,7 @@ def test_where_names_cannot_be_exchanged_a_folder_is_put_aside_first(run, monkey
 SCRIPT = """
 import sys
 sys.path.insert(0, {fakes!r})
+{first}
 from pathlib import Path
 from segkit.core.backend.pipeline import ModelCard, export, plan
 from segkit.core.backend.registry import Registry
@@ -340,9 +340,9 @@ export(registry, links, Path({weights!r}), Path({target!r}), report=lambda text:
 """
 
 
-def start(weights, target, sleep, temporary):
+def start(weights, target, sleep, temporary, first=""):
     temporary.mkdir()
-    code = SCRIPT.format(fakes=str(FAKES), sleep=sleep, weights=str(weights), target=str(target))
+    code = SCRIPT.format(fakes=str(FAKES), sleep=sleep, weights=str(weights), target=str(target), first=first)
     environment = os.environ | {"TMPDIR": str(temporary)}
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
 
@@ -372,6 +372,21 @@ def test_killed_at_any_moment_an_export_leaves_the_old_artefact_and_no_child(run
     _, alive = psutil.wait_procs([psutil.Process(pid) for pid in children if psutil.pid_exists(pid)], timeout=10)
     assert not alive, "the child outlived its parent"
     assert list((tmp_path / "tmp").iterdir()) == [], "the last one out takes the temporary files along"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_killed_between_the_conversion_and_the_move_an_export_leaves_nothing(weights, tmp_path):
+    kill = (
+        "import os, signal; from segkit.core.backend import worker\n"
+        "worker._end = lambda child: os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    process = start(weights, tmp_path / "out" / "best_blob_model", 0, tmp_path / "tmp", kill)
+    assert "dawdling" in process.communicate(timeout=60)[0]
+    assert process.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while any((tmp_path / "tmp").iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

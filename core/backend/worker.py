@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 
 GRACE = 3.0
-"""Seconds that a child may take to end once it has told its outcome."""
+"""Seconds that a child may take to end once it has told that it failed."""
 
 
 def run_isolated(
@@ -102,11 +102,12 @@ def _supervise(job_file: Path, log_file: Path, format_name: str, report: Report)
                 else:
                     outcome = event
                     break
-            _wait(child, GRACE if outcome else None)
+            if "made" not in outcome:  # else there is nothing more to hear
+                _wait(child, GRACE if outcome else None)
         finally:  # Ctrl-C and errors alike: nothing of the child survives
             _end(child)
     text = log_file.read_text(encoding="utf-8", errors="replace")
-    if "made" in outcome:  # and has been checked: a crash while the child ends takes nothing away
+    if "made" in outcome:
         return Path(outcome["made"])
     if "kind" in outcome:
         raise revived(outcome["kind"], outcome["error"])
@@ -149,7 +150,8 @@ def main(job_file: str) -> int:
     """Body of the child: read the job, convert, report one outcome."""
     events = _claim_stdout()
     folder = Path(job_file).parent
-    threading.Thread(target=_die_with_parent, args=[_claim_stdin(), folder], daemon=True).start()
+    watch = threading.Thread(target=_die_with_parent, args=[_claim_stdin(), folder], daemon=True)
+    watch.start()
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     sys.path[:] = job["sys_path"]
     format_name = job["links"][-1]["format"]
@@ -169,6 +171,10 @@ def main(job_file: str) -> int:
             emit(error=str(error), kind=type(error).__name__)
         else:
             emit(error=words(error), format=format_name)
+    else:
+        # The parent ends this process as soon as it has read that. Until then somebody must be left who removes the
+        # folder if the parent dies; and a toolchain that crashes as it is torn down never gets to do so.
+        watch.join()
     return 0
 
 
