@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -385,6 +386,7 @@ class TestEnds:
             pids = [worker.pid for worker in workers(2)]
         assert len(pids) == 2
         assert not any(psutil.pid_exists(pid) for pid in pids)
+        del batches
         gc.collect()
         assert psutil.Process().num_fds() <= files
 
@@ -436,6 +438,37 @@ class TestEnds:
             said = process.communicate(timeout=30)[1]
             until(lambda: all(map(is_gone, pids)))
         assert said.count("Traceback") == said.count("KeyboardInterrupt") == 1
+
+    def test_a_worker_that_starts_while_the_loader_is_closed_is_not_waited_for(self):
+        begun, ended, answer = threading.Event(), threading.Event(), threading.Event()
+
+        class Starting:
+            """Who closes the pool comes too early to end it, and it answers nothing of its own accord."""
+
+            pending = 0
+
+            def give(self, share, slot):
+                begun.set()
+                ended.wait(30)
+                self.pending += 1
+
+            def take(self):
+                answer.wait()
+                raise ValueError
+
+            def end(self):
+                ended.set()
+
+        pool = Pool([Starting()], lambda made, slot, release: made)
+        pool.begin(Order(4, 4).epoch(0))
+        begun.wait(30)
+        closing = threading.Thread(target=pool.close)
+        closing.start()
+        closing.join(20)
+        closed = not closing.is_alive()
+        answer.set()
+        closing.join(20)
+        assert closed
 
     def test_it_may_be_closed_by_a_thread_of_its_own(self):
         """The garbage collector runs in any thread."""

@@ -140,7 +140,8 @@ class Pool(Generic[Batch]):
                     hand.give(task.share, task.slot)
                 except BaseException as error:
                     self._failed(tasks, hand, error)
-            if tasks:
+            # Looked at once more: one that started after whoever closes this had ended it answers when it likes.
+            if tasks and not self._closed:
                 try:
                     made = hand.take()
                 except BaseException as error:
