@@ -8,7 +8,7 @@ from pathlib import Path
 
 ORDER = (
     *("latency", "postprocess", "folder", "large", "scan", "evaluation", "val", "loader", "training", "startup"),
-    *("pools", "quality"),
+    *("pools", "formats", "quality"),
 )
 
 if __name__ == "__main__":
