@@ -1,4 +1,4 @@
-"""Every format on the same weights at 640, one picture at a time, at one thread and at two: formats.py [--formats onnx,openvino]
+"""Every format on the same weights at 640, one picture a run, one thread and two: formats.py [--formats onnx,openvino]
 
 Each file runs in a process of its own, which sleeps while it is not its turn. Beside every format stands the same
 network in the file that the peer exports to it, run by the same predictor: what differs is the file.
