@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-CALLS = ("connect", "connect_ex", "sendto")
+CALLS = ("connect", "connect_ex", "sendto", "sendmsg")
+LOOKUPS = ("getaddrinfo", "gethostbyname", "gethostbyname_ex")
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 STATM, HANDLES, TASKS = Path("/proc/self/statm"), Path("/proc/self/fd"), Path("/proc/self/task")
@@ -41,9 +42,10 @@ def network_calls(calls: list[str]) -> Iterator[None]:
         original = getattr(socket.socket, name)
 
         def call(this: socket.socket, *given: Any) -> Any:
-            if this.family not in INTERNET:
+            address = given[-1] if name != "sendmsg" else given[3] if len(given) > 3 else None
+            if this.family not in INTERNET or address is None:  # no address: it is connected already
                 return original(this, *given)
-            calls.append(str(given[-1]))
+            calls.append(str(address))
             raise OSError("the conformance suite runs without a network")
 
         return call
@@ -53,7 +55,8 @@ def network_calls(calls: list[str]) -> Iterator[None]:
         raise socket.gaierror("the conformance suite runs without a network")
 
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(socket, "getaddrinfo", unknown))
+        for name in LOOKUPS:
+            stack.enter_context(mock.patch.object(socket, name, unknown))
         for name in CALLS:
             stack.enter_context(mock.patch.object(socket.socket, name, refusing(name)))
         yield

@@ -57,7 +57,7 @@ def side_by_side(
             size = max(round(width * scale), 1), max(round(height * scale), 1)
             painted = cv2.resize(painted, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         different = sum(not text.startswith("near") for text in marks.values())
-        panels.append(_titled(painted, f"{title}: {len(seen)} objects, {different} different"))
+        panels.append(titled(painted, f"{title}: {len(seen)} objects, {different} different"))
     gap = np.full((panels[0].shape[0], GAP, 3), PAPER, np.uint8)
     joined = [part for panel in panels for part in (gap, panel)][1:]
     return np.ascontiguousarray(np.hstack(joined))
@@ -95,7 +95,7 @@ def _painted(picture: Picture, seen: Seen, marks: Marks, names: Mapping[int, str
     return canvas
 
 
-def _titled(panel: Picture, title: str) -> Picture:
+def titled(panel: Picture, title: str) -> Picture:
     """The panel below a strip with its title, cut to the panel's width."""
     width = panel.shape[1]
     size = min(max(round(width / 40), 14), 24)

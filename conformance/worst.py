@@ -5,38 +5,49 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from segkit.conformance.comparison import LIMITS, Compared
 from segkit.conformance.instances import Seen, match
 from segkit.conformance.objects import CONF
-from segkit.conformance.panels import DIFFERENT, GAP, PAPER, side_by_side
+from segkit.conformance.panels import DIFFERENT, GAP, LARGEST, PAPER, side_by_side, titled
 from segkit.core.backend import Precision
 from segkit.core.images import Picture
 from segkit.core.images.items import Item
 from segkit.core.inference.saving import write_picture
 
 
-def draw_worst(path: Path, picture: Picture, one: Seen, other: Seen, title: str, names: Mapping[int, str]) -> Path:
-    """Write the panels to `path`."""
+def draw_worst(
+    path: Path,
+    picture: Picture,
+    one: Seen,
+    other: Seen,
+    title: str,
+    names: Mapping[int, str],
+    precision: Precision = Precision.FP32,
+) -> Path:
+    """Write the panels to `path`; objects are marked that differ by more than `precision` explains."""
     compared = Compared(Item(0, path.name, picture), (one, other), (match(one, other, CONF),))
-    panels = side_by_side(compared, ["reference", title], [LIMITS[Precision.FP32]], names)
+    panels = side_by_side(compared, ["reference", title], [LIMITS[precision]], names)
     third = _difference(picture, one, other)
-    # The panels have a line of text above them, and pictures that are too large are made smaller.
-    canvas = np.full((panels.shape[0], third.shape[1] + GAP, 3), PAPER, np.uint8)
-    height = min(third.shape[0], canvas.shape[0])
-    canvas[canvas.shape[0] - height :, GAP:] = third[:height]
-    write_picture(path, np.ascontiguousarray(np.hstack([panels, canvas])))
+    gap = np.full((panels.shape[0], GAP, 3), PAPER, np.uint8)
+    write_picture(path, np.hstack([panels, gap, titled(third, "seen by one alone")]))
     return path
 
 
 def _difference(picture: Picture, one: Seen, other: Seen) -> Picture:
-    """The picture in grey, and in red what only one of the two covers."""
-    shape = picture.shape[0], picture.shape[1]
-    grey = np.repeat(picture.mean(2, keepdims=True) * 0.4, 3, 2).astype(np.uint8)
-    grey[_covered(one, shape) ^ _covered(other, shape)] = DIFFERENT
-    return grey
+    """The picture in grey, and in red what only one of the two covers; as large as a panel."""
+    shape = height, width = picture.shape[:2]
+    scale = min(1.0, LARGEST / max(shape))
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    grey = cv2.resize(picture.mean(2, dtype=np.float32) * np.float32(0.4), size, interpolation=cv2.INTER_AREA)
+    panel = np.repeat(grey[..., None].astype(np.uint8), 3, 2)
+    # A pixel is red if any part of it is: a line of one pixel must not pale in a picture that is made smaller.
+    differs = (_covered(one, shape) ^ _covered(other, shape)).astype(np.float32)
+    panel[cv2.resize(differs, size, interpolation=cv2.INTER_AREA) > 0] = DIFFERENT
+    return panel
 
 
 def _covered(seen: Seen, shape: tuple[int, int]) -> NDArray[np.bool_]:

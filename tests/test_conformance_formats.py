@@ -20,9 +20,17 @@ class BuiltIn(BackendSuite):
 class TestOnnx(BuiltIn):
     format = "onnx"
 
+    @pytest.fixture
+    def foreign(self, data: Path) -> Path:
+        return data / "foreign" / "yolov8n-seg.onnx"
+
 
 class TestPyTorch(BuiltIn):
     format = "pytorch"
+
+    @pytest.fixture
+    def foreign(self, data: Path) -> Path:
+        return data / "checkpoints" / "coco8_1ep_v8.3.0.best.pt"  # with depthwise class branches
 
 
 class TestTorchScript(BuiltIn):

@@ -199,7 +199,9 @@ class ContractStage(SuiteBase):
         assert not calls, f"the backend calls {', '.join(sorted(set(calls)))}"
 
     @at(Stage.CONTRACT)
-    def test_files_of_other_tools_are_read(self, registry: Registry, settings: Settings, foreign: Path | None) -> None:
+    def test_files_of_other_tools_are_read(
+        self, registry: Registry, settings: Settings, notes: Notes, foreign: Path | None
+    ) -> None:
         """A file of the format that another tool has written: recognised, loaded and run, or refused in one line."""
         self.need(registry, settings)
         if foreign is None:
@@ -214,6 +216,7 @@ class ContractStage(SuiteBase):
                 predictor.run(reference.pictures(1, size))
         except SegkitError as error:
             refused = str(error)
+        notes.figure(f"{foreign.name} runs", not refused)
         assert "\n" not in refused, "a refusal is one line"
 
     def _session(self, bench: Bench) -> Session:

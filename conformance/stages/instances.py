@@ -46,7 +46,7 @@ class InstancesStage(SuiteBase):
         found = tally(raw, wanted, batch)
         if not found.matched + found.missing:
             pytest.skip("the reference sees no object in these pictures: give --segkit-data with pictures of some")
-        self._picture(found, raw, wanted, batch, subject, notes, tmp_path)
+        self._picture(found, raw, wanted, batch, subject, precision, notes, tmp_path)
         beyond = []
         for name, value, unit in found.values():
             bound = bounds.of(precision, name)
@@ -80,6 +80,7 @@ class InstancesStage(SuiteBase):
         wanted: Anchors,
         batch: ImageBatch,
         subject: Subject,
+        precision: Precision,
         notes: Notes,
         folder: Path,
     ) -> None:
@@ -89,5 +90,5 @@ class InstancesStage(SuiteBase):
         number = found.worst[1]
         one, other = seen_in(wanted, batch, number), seen_in(raw, batch, number)
         names = dict(subject.bench.network.names)
-        path = draw_worst(folder / "worst.png", subject.pictures[number], one, other, self.format, names)
+        path = draw_worst(folder / "worst.png", subject.pictures[number], one, other, self.format, names, precision)
         notes.picture(f"picture {number} of {len(batch)}, where least agrees ({found.worst[0]:.4f})", path)
