@@ -25,7 +25,7 @@ from segkit.core.errors import ExportError, MissingDependencyError, OptionError
 from segkit.core.images import ImageBatch
 from segkit.core.inference.arguments import PredictArguments
 from segkit.plugins.onnx import OnnxBackend
-from segkit.plugins.onnx.int8 import Plan, to_int8
+from segkit.plugins.onnx.int8 import Plan, _quantized, to_int8
 from segkit.plugins.onnx.ranges import STEPS, Histogram, Seen, best_range, scale_and_zero, silu
 
 BACKEND = OnnxBackend()
@@ -380,3 +380,37 @@ def test_silu_has_a_value_everywhere(x):
 def test_the_declared_requirement_of_int8_is_the_runtime():
     need = [item for item in default_registry().get("onnx").format.requires if "int8" in item.needed_for]
     assert [item.name for item in need] == ["onnxruntime"]
+
+
+@pytest.mark.parametrize("groups", [1, 4], ids=["whole", "by groups"])
+def test_on_a_flat_picture_rounded_weights_give_the_sums_of_whole_ones(groups, tmp_path):
+    """Bias correction: what rounding adds there is the same everywhere, and is taken off."""
+    rng = np.random.default_rng(groups)
+    kernel = rng.normal(size=(8, 8 // groups, 3, 3)).astype(np.float32)
+    flat = rng.uniform(0, 1, (1, 8, 1, 1)).astype(np.float32) * np.ones((1, 8, 9, 9), np.float32)
+    step = np.float32(1e-4)  # of the inputs: what rounding the bias costs is nothing here
+    made = {
+        each.name: numpy_helper.to_array(each)
+        for each in _quantized(
+            numpy_helper.from_array(kernel, "k"),
+            numpy_helper.from_array(np.zeros(8, np.float32), "b"),
+            step,
+            flat[0, :, 0, 0].astype(np.float64),
+        )
+    }
+    rounded = made["k_quantized"] * made["k_scale"][:, None, None, None]
+    bias = made["b_quantized"] * made["b_scale"]
+
+    def summed(weights, offsets):
+        node = helper.make_node("Conv", ["x", "k", "b"], ["y"], group=groups)
+        shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
+        pairs = ("k", weights), ("b", offsets)
+        inside = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in pairs]
+        graph = helper.make_graph([node], "g", shapes[:1], shapes[1:], inside)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+        model.ir_version = 8
+        return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": flat})[0]
+
+    wanted = summed(kernel, np.zeros(8))
+    assert np.abs(summed(rounded, np.zeros(8)) - wanted).max() > 1e-2
+    assert np.abs(summed(rounded, bias) - wanted).max() < 1e-4

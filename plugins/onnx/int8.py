@@ -7,6 +7,10 @@ bits in units of what is summed up (with biases in float32, onnxruntime before 1
 Three parts stay in float32, since they cost little and lose much: the stem, whose values have the widest ranges; the
 last layer of each branch, whose outputs are logits; and the arithmetic behind it. Values that are only moved (split,
 joined, pooled, enlarged) keep the numbers they have, so all of them share one range.
+
+Rounded weights shift what a channel sums up, by the same at every pixel: where a picture is flat nothing averages it
+out. What they add in the mean over the calibration pictures is taken off the bias (Nagel et al., Data-Free Quantization
+Through Weight Equalization and Bias Correction, ICCV 2019).
 """
 
 from __future__ import annotations
@@ -44,7 +48,8 @@ def to_int8(model: ModelProto, calibration: Calibration, report: Callable[[str],
     plan = Plan.of(model.graph)
     if not plan.layers:
         raise ExportError("onnx", "no layer was found that could compute in 8 bits")
-    histograms = observe(model, plan.nodes, plan.observed(), calibration, report)
+    inputs = [node.input[0] for node in plan.layers]
+    histograms, means = observe(model, plan.nodes, plan.observed(), inputs, calibration, report)
     report("choosing ranges")
     seen: dict[str, list[Seen]] = {}
     for name, histogram in histograms.items():
@@ -54,9 +59,8 @@ def to_int8(model: ModelProto, calibration: Calibration, report: Callable[[str],
             seen.setdefault(plan.shared(gated.product), []).append(Seen.behind_silu(histogram))
     numbers = {name: scale_and_zero(*best_range(group)) for name, group in seen.items()}
     gates = {gate.sigmoid for gate in plan.gated.values()}
-    _rewrite(
-        model.graph, plan, {name: _SIGMOID if name in gates else numbers[plan.shared(name)] for name in plan.rounded()}
-    )
+    rounded = {name: _SIGMOID if name in gates else numbers[plan.shared(name)] for name in plan.rounded()}
+    _rewrite(model.graph, plan, rounded, means)
 
 
 @dataclass(frozen=True)
@@ -178,8 +182,10 @@ def _data(node: NodeProto) -> list[str]:
     return list(node.input) if node.op_type in ("Add", "Concat") else [node.input[0]]
 
 
-def _rewrite(graph: GraphProto, plan: Plan, numbers: Mapping[str, Numbers]) -> None:
-    """Round the values that have numbers, and store the layers' weights in 8 bits."""
+def _rewrite(
+    graph: GraphProto, plan: Plan, numbers: Mapping[str, Numbers], means: Mapping[str, NDArray[np.float64]]
+) -> None:
+    """Round the values that have numbers, and store the layers' weights in 8 bits; `means` of inputs' channels."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     layers = {node.output[0] for node in plan.layers}
     nodes: list[NodeProto] = []
@@ -188,9 +194,9 @@ def _rewrite(graph: GraphProto, plan: Plan, numbers: Mapping[str, Numbers]) -> N
             if name in numbers:
                 node.input[place] = f"{name}{_ROUNDED}"
         if node.output[0] in layers:
-            step = numbers[node.input[0].removesuffix(_ROUNDED)][0]
+            taken = node.input[0].removesuffix(_ROUNDED)
             kernel, bias = node.input[1:]
-            graph.initializer.extend(_quantized(weights[kernel], weights[bias], step))
+            graph.initializer.extend(_quantized(weights[kernel], weights[bias], numbers[taken][0], means[taken]))
             for place, name in enumerate((kernel, bias), 1):
                 nodes.append(_dequantize(name, axis=0))
                 node.input[place] = f"{name}{_ROUNDED}"
@@ -208,9 +214,11 @@ def _rewrite(graph: GraphProto, plan: Plan, numbers: Mapping[str, Numbers]) -> N
     del graph.value_info[:]
 
 
-def _quantized(kernel: TensorProto, bias: TensorProto, step: np.float32) -> Iterator[TensorProto]:
+def _quantized(
+    kernel: TensorProto, bias: TensorProto, step: np.float32, mean: NDArray[np.float64]
+) -> Iterator[TensorProto]:
     """Weights (out, in, h, w) in -127..127 with a scale for each output channel, and the bias (out,) in steps of the
-    sums: those of the weights times `step`, that of the inputs.
+    sums: those of the weights times `step`, that of the inputs. `mean` (channels,) of the inputs.
     """
     weights, offsets = numpy_helper.to_array(kernel), numpy_helper.to_array(bias)
     # Tiny weights beside a large bias: its steps must not be so small that it has no place in 32 bits.
@@ -220,8 +228,16 @@ def _quantized(kernel: TensorProto, bias: TensorProto, step: np.float32) -> Iter
     yield numpy_helper.from_array(whole, f"{kernel.name}_quantized")
     yield from _constants(kernel.name, scales, np.zeros(len(scales), np.int8))
     steps = (scales * step).astype(np.float32)
-    yield numpy_helper.from_array(np.rint(offsets / steps).astype(np.int32), f"{bias.name}_quantized")
+    shift = _shift(whole * scales.astype(np.float64)[:, None, None, None] - weights, mean)
+    yield numpy_helper.from_array(np.rint((offsets - shift) / steps).astype(np.int32), f"{bias.name}_quantized")
     yield from _constants(bias.name, steps, np.zeros(len(steps), np.int32))
+
+
+def _shift(errors: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(out,) what errors of weights (out, in, h, w) add to sums in the mean; a group of outputs has its own inputs."""
+    groups = mean.reshape(-1, errors.shape[1])
+    seen = np.repeat(groups, len(errors) // len(groups), axis=0)
+    return np.asarray((errors.sum((2, 3)) * seen).sum(1))
 
 
 def _constants(

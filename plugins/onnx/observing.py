@@ -1,11 +1,14 @@
-"""Runs the layers of a network on calibration pictures and counts what its values are."""
+"""Runs the layers of a network on calibration pictures, and counts what its values are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
+import numpy as np
 import onnx
 import onnxruntime as ort
+from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from segkit.core.backend import Calibration
@@ -16,14 +19,30 @@ _EVERY = 16
 """Pictures between two words to the user."""
 
 
+_MEAN = "_mean"
+
+
+class Observed(NamedTuple):
+    """What was seen on all pictures.
+
+    Attributes:
+        histograms: of the numbers of a value, by its name.
+        means: (C,) of each channel of a value, by its name.
+    """
+
+    histograms: dict[str, Histogram]
+    means: dict[str, NDArray[np.float64]]
+
+
 def observe(
     model: ModelProto,
     nodes: Sequence[NodeProto],
     values: Iterable[str],
+    channels: Iterable[str],
     calibration: Calibration,
     report: Callable[[str], None],
-) -> dict[str, Histogram]:
-    """Histograms of `values` over all pictures.
+) -> Observed:
+    """Histograms of `values`, and means of `channels`, over all pictures.
 
     One picture is run at a time, whatever batch the file is for, and what its values are is forgotten once counted: the
     memory needed depends on the size of the pictures alone.
@@ -31,15 +50,18 @@ def observe(
     Args:
         model: float32.
         nodes: those of its nodes that lead to the values, in order; they must work for any batch.
-        values: names.
+        values: names of values.
+        channels: names of values (B, C, H, W).
         calibration: pictures of the input's size.
         report: called with a few words every now and then.
 
     Raises:
         ExportError: a value is no finite number: the weights are damaged.
     """
-    seen = {name: Histogram() for name in values}
-    session = _session(model, nodes, seen)
+    seen, averaged = {name: Histogram() for name in values}, list(dict.fromkeys(channels))
+    sums: dict[str, NDArray[np.float64]] = dict.fromkeys(averaged, np.zeros(1))
+    session = _session(model, nodes, [*seen], averaged)
+    asked = [*seen, *(f"{name}{_MEAN}" for name in averaged)]
     feed = session.get_inputs()[0].name
     done = 0
     for batch in calibration:
@@ -47,23 +69,30 @@ def observe(
             if done % _EVERY == 0:
                 report(f"calibrating: picture {done + 1} of {len(calibration)}")
             done += 1
-            for (name, histogram), array in zip(
-                seen.items(), session.run(list(seen), {feed: picture[None]}), strict=True
-            ):
+            arrays = session.run(asked, {feed: picture[None]})
+            for (name, histogram), array in zip(seen.items(), arrays, strict=False):
                 try:
                     histogram.add(array)
                 except ValueError as error:
                     raise ExportError("onnx", f"'{name}' is {error} on a calibration picture") from None
-    return seen
+            for name, array in zip(averaged, arrays[len(seen) :], strict=True):
+                sums[name] = sums[name] + array.ravel()
+    return Observed(seen, {name: total / done for name, total in sums.items()})
 
 
-def _session(model: ModelProto, nodes: Sequence[NodeProto], values: Iterable[str]) -> ort.InferenceSession:
+def _session(
+    model: ModelProto, nodes: Sequence[NodeProto], values: Sequence[str], channels: Sequence[str]
+) -> ort.InferenceSession:
     pixels = model.graph.input[0].name
+    means = [helper.make_node("GlobalAveragePool", [name], [f"{name}{_MEAN}"]) for name in channels]
     graph = helper.make_graph(
-        nodes,
+        [*nodes, *means],
         "observed",
         [helper.make_tensor_value_info(pixels, TensorProto.FLOAT, [None, 3, None, None])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in values],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+            for name in (*values, *(mean.output[0] for mean in means))
+        ],
         model.graph.initializer,
     )
     observed = helper.make_model(graph, opset_imports=model.opset_import)
