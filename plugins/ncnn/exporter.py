@@ -18,7 +18,7 @@ from segkit.plugins.ncnn import NcnnExportOptions
 from segkit.plugins.ncnn.folder import write
 from segkit.plugins.ncnn.graph import Graph, parse
 from segkit.plugins.ncnn.grid import free_size
-from segkit.plugins.ncnn.half import to_half
+from segkit.plugins.ncnn.half import LARGEST, to_half
 
 TRACED = (64, 96)
 """Size that a network for any size is traced at: its levels differ in their number of cells, and the trace is quick."""
@@ -37,6 +37,8 @@ def export(job: ExportJob) -> None:
     size: Size = TRACED if free else options.imgsz
     # One picture at a time, whatever the batch: the graphs of ncnn know no batch, so the predictor goes through them.
     program = capture(job.model, head=options.head_layout(), imgsz=size)
+    if options.precision is Precision.FP16:
+        _check_range(program)
     job.report("converting with pnnx")
     graph, weights = _convert(program)
     if free:
@@ -45,6 +47,13 @@ def export(job: ExportJob) -> None:
     if options.precision is Precision.FP16:
         weights = to_half(graph, weights)
     write(job.target, graph, weights, job.metadata)
+
+
+def _check_range(program: Program) -> None:
+    """Here, where layers have the names that their author knows."""
+    for name, weight in program.module.named_parameters():
+        if weight.abs().max() > LARGEST:
+            raise ExportError("ncnn", f"weights of '{name}' exceed half precision (65504); export without half")
 
 
 def _convert(program: Program) -> tuple[Graph, bytes]:

@@ -66,7 +66,7 @@ def _levels(graph: Graph, cells: Sequence[int]) -> list[Layer] | None:
 
 
 def _level(row: Layer, grid: str, stride: int) -> Iterator[Layer]:
-    """Layers that give `grid` (3, cells): x and y of the centres, and the stride; `row` takes the map that they need."""
+    """Layers that give `grid` (3, cells): x and y of the centres, and the stride; `row` shares its map with them."""
     taken = row.inputs[0]
     row.inputs[0] = f"{grid}_map"
     yield Layer("Split", f"{grid}_split", [taken], [row.inputs[0], f"{grid}_like"])

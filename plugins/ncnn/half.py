@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from segkit.core.errors import ExportError
 from segkit.plugins.ncnn.graph import Graph
 from segkit.plugins.ncnn.weights import locate, numbers, packed
 
+LARGEST = 65504.0
+"""The largest number of float16."""
+
 
 def to_half(graph: Graph, weights: bytes) -> bytes:
-    """The weights with those of layers in float16.
-
-    Raises:
-        ExportError: a weight is too large for float16.
-    """
+    """The weights with those of layers in float16, where none is larger than that can hold."""
     parts = []
     for stored in locate(graph, weights)[0]:
-        values = numbers(stored, weights)
-        if stored.block.tagged:
-            with np.errstate(over="ignore"):
-                values = values.astype(np.float16)
-            if not np.isfinite(values).all():
-                name = stored.block.layer.name
-                raise ExportError("ncnn", f"weights of '{name}' exceed half precision (65504); export without half")
-        parts.append(packed(values, tagged=stored.block.tagged))
+        values, tagged = numbers(stored, weights), stored.block.tagged
+        parts.append(packed(values.astype(np.float16) if tagged else values, tagged=tagged))
     return b"".join(parts)

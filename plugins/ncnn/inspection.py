@@ -8,7 +8,6 @@ from pathlib import Path
 
 from segkit.core.backend import Inspection, Metadata, Precision, TensorInfo
 from segkit.core.backend.layouts import anchor_count
-from segkit.core.errors import ModelFileError
 from segkit.plugins.ncnn.folder import Files
 from segkit.plugins.ncnn.graph import Graph
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core import cores
-from segkit.core.backend import Anchors, LoadOptions, Metadata, Predictor
-from segkit.core.backend.base import Selected
+from segkit.core.backend import Anchors, LoadOptions, Metadata, Predictor, Selected
 from segkit.core.backend.layouts import Known, anchor_count, arrange
 from segkit.core.errors import ModelFileError, OptionError, RuntimeFailure
 from segkit.core.images import ImageBatch
@@ -52,13 +51,8 @@ class NcnnPredictor(Predictor):
             RuntimeFailure: ncnn failed.
         """
         self._check(batch)
-        pictures = batch.f32_nchw
-        outputs: list[NDArray[np.float32]] = []
-        for number, picture in enumerate(pictures):
-            for place, found in enumerate(self._compute(picture)):
-                if len(outputs) == place:
-                    outputs.append(np.empty((len(pictures), *found.shape), np.float32))
-                outputs[place][number] = found
+        pictures = [self._compute(picture) for picture in batch.f32_nchw]
+        outputs = [np.stack(found) if len(found) > 1 else found[0][None] for found in zip(*pictures, strict=True)]
         return arrange(dict(zip(self._outputs, outputs, strict=True)), batch.size, self._known, self._path)
 
     def warm_up(self) -> None:
@@ -87,7 +81,7 @@ class NcnnPredictor(Predictor):
         raise OptionError.invalid("imgsz", batch.size, problem)
 
     def _compute(self, picture: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """The outputs for a picture (3, H, W): views that live as long as ncnn's own arrays do."""
+        """The outputs for a picture (3, H, W)."""
         image = ncnn.Mat(np.ascontiguousarray(picture))
         if self._own_input:
             image = image.clone()

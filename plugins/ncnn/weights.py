@@ -25,9 +25,15 @@ Data = bytes | mmap.mmap
 WIDTHS = {"float32": 4, "float16": 2, "int8": 1}
 
 WEIGHTLESS = frozenset(
-    """Input Split Concat Slice Crop Reshape Permute Flatten Squeeze ExpandDims Reorg PixelShuffle ShuffleChannel Tile
-    BinaryOp UnaryOp Eltwise Reduction CumulativeSum Clip Cast Noop Dropout Padding Pooling Interp Softmax Swish
-    Sigmoid ReLU TanH ELU SELU GELU HardSwish HardSigmoid Mish CopyTo MatMul Power Exp Log AbsVal""".split()
+    {
+        *("Input", "Split", "Concat", "Slice", "Crop", "Reshape", "Permute"),
+        *("Flatten", "Squeeze", "ExpandDims", "Reorg", "PixelShuffle", "ShuffleChannel", "Tile"),
+        *("BinaryOp", "UnaryOp", "Eltwise", "Reduction", "CumulativeSum", "Clip", "Cast"),
+        *("Noop", "Dropout", "Padding", "Pooling", "Interp", "Softmax", "Swish"),
+        *("Sigmoid", "ReLU", "TanH", "ELU", "SELU", "GELU", "HardSwish"),
+        *("HardSigmoid", "Mish", "CopyTo", "MatMul", "Power", "Exp", "Log"),
+        "AbsVal",
+    }
 )
 """Types of layers that have no block in the file."""
 
@@ -70,7 +76,7 @@ def _of(layer: Layer) -> list[tuple[int, bool]] | None:
     """(numbers, tagged) of a layer's blocks."""
     if layer.type in WEIGHTLESS:
         return []
-    if layer.type in CONVOLUTIONS:
+    if layer.type in CONVOLUTIONS and not layer.number(19):  # else its weights are an input
         outputs, scales = layer.number(0), layer.number(8)
         found = [(layer.number(6), True)] + ([(outputs, False)] if layer.number(5) else [])
         if not scales:
