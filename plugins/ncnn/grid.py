@@ -7,7 +7,7 @@ summed up along a side, gives the far edges of the cells, and half a stride less
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from segkit.core.errors import ExportError
 from segkit.core.images import Size
@@ -45,7 +45,7 @@ def free_size(graph: Graph, weights: bytes, size: Size, strides: tuple[int, ...]
         if layer in levels:
             grids.append(f"grid_{len(grids)}")
             layers += _level(layer, grids[-1], strides[levels.index(layer)])
-        if layer.type == "Reshape" and layer.number(0) in (*cells, sum(cells)):
+        if layer.type == "Reshape" and layer.number(0) in (*cells, sum(cells)):  # older converters do so themselves
             layer.parameters[0] = COUNTED
         if layer not in constants:
             layers.append(layer)
@@ -55,12 +55,13 @@ def free_size(graph: Graph, weights: bytes, size: Size, strides: tuple[int, ...]
     return Graph(layers), b"".join(packed(numbers(each, weights), tagged=each.block.tagged) for each in kept)
 
 
-def _levels(graph: Graph, cells: Sequence[int]) -> list[Layer] | None:
+def _levels(graph: Graph, cells: list[int]) -> list[Layer] | None:
     """For each level, finest first, the layer that makes a row of the cells of one of its maps."""
     for layer in graph.layers:
         if layer.type == "Concat" and len(layer.inputs) == len(cells):
             makers = [graph.maker(blob) for blob in layer.inputs]
-            if all(m.type == "Reshape" and m.number(0) == count for m, count in zip(makers, cells, strict=True)):
+            lengths = [maker.number(0) for maker in makers if maker.type == "Reshape"]
+            if lengths in (cells, [int(COUNTED)] * len(cells)):
                 return makers
     return None
 

@@ -44,11 +44,11 @@ def _facts(files: Files, graph: Graph) -> Iterator[tuple[str, str]]:
     found, whole = files.located(graph)
     held: Counter[str] = Counter()
     for stored in found:
-        held[stored.kind] += stored.block.count
+        held[stored.kind] += stored.block.length
     weighing: Counter[str] = Counter()
     for stored in found:
         if stored.block.tagged:
-            weighing[stored.kind] += stored.block.count
+            weighing[stored.kind] += stored.block.length
     if weighing:
         yield "precision", PRECISIONS[weighing.most_common(1)[0][0]]
     listed = ", ".join(f"{count:,} {kind}" for kind, count in held.most_common())

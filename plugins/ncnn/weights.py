@@ -42,7 +42,7 @@ class Block(NamedTuple):
     """Numbers of one layer: how many, and whether a tag stands in front."""
 
     layer: Layer
-    count: int
+    length: int
     tagged: bool
 
 
@@ -121,7 +121,7 @@ def locate(graph: Graph, data: Data) -> tuple[list[Stored], bool]:
                 raise ValueError(_ends_early(block, len(data)) if at > len(data) else _no_tag(block))
             kind = TAGS[tag]
         found.append(Stored(block, at, kind))
-        at += -(-block.count * WIDTHS[kind] // 4) * 4  # filled up to whole words
+        at += -(-block.length * WIDTHS[kind] // 4) * 4  # filled up to whole words
         if at > len(data):
             raise ValueError(_ends_early(block, len(data)))
     if at < len(data):
@@ -131,7 +131,7 @@ def locate(graph: Graph, data: Data) -> tuple[list[Stored], bool]:
 
 def numbers(stored: Stored, data: Data) -> NDArray[np.generic]:
     """The numbers of a block, as they are stored."""
-    return np.frombuffer(data, np.dtype(stored.kind).newbyteorder("<"), stored.block.count, stored.start)
+    return np.frombuffer(data, np.dtype(stored.kind).newbyteorder("<"), stored.block.length, stored.start)
 
 
 def packed(values: NDArray[np.generic], *, tagged: bool) -> bytes:
