@@ -240,6 +240,16 @@ def test_a_device_that_is_not_there_is_refused_with_what_is(made, device, proble
         load(made(imgsz=(64, 64)), device=device)
 
 
+@pytest.mark.parametrize("options", [{}, {"dynamic": True}], ids=str)
+def test_a_gpu_gives_the_numbers_of_the_processor(made, weights, options):
+    """Any driver will do, one that computes in software, too."""
+    if ncnn.get_gpu_count() == 0:
+        pytest.skip("ncnn finds no Vulkan driver")
+    batch = noise(2, 64, 64)
+    with load(made(imgsz=(64, 64), **options), device="vulkan") as predictor:
+        assert max(errors(predictor.run(batch), weights.run(batch))) <= 5e-3
+
+
 def test_gaps_have_a_way_out():
     with pytest.raises(UnsupportedError, match=r"int8 \(not-implemented\).*half=True"):
         BACKEND.format.parse_export_options({"int8": True})
