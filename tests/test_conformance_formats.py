@@ -21,6 +21,10 @@ class TestOnnx(BuiltIn):
     format = "onnx"
 
 
+class TestOpenVino(BuiltIn):
+    format = "openvino"
+
+
 class TestPyTorch(BuiltIn):
     format = "pytorch"
 
