@@ -8,12 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segkit.core.backend import ExportJob, Feature
+from openvino import opset13 as ops
+
+from segkit.core.backend import ExportJob, Feature, Precision
 from segkit.core.errors import ExportError
 from segkit.core.graph import Program, capture
 from segkit.plugins.openvino import ENDINGS, OpenVinoExportOptions
 from segkit.plugins.openvino.folder import write_metadata
+from segkit.plugins.openvino.half import to_half
+from segkit.plugins.openvino.layout import turn
 from segkit.plugins.openvino.runtime import first_line, ov
+from segkit.plugins.openvino.sealing import seal
+from segkit.plugins.openvino.selection import add_selection
 
 
 def export(job: ExportJob) -> None:
@@ -35,9 +41,18 @@ def export(job: ExportJob) -> None:
         dynamic_size=Feature.DYNAMIC_SIZE in asked,
     )
     model = _translate(program)
+    if options.precision is Precision.FP16:
+        to_half(model)
+    elif options.precision is Precision.INT8:
+        model = _to_int8(model, job)
+    if selection := options.selection():
+        model = add_selection(model, selection)
+    model = _finished(model, program)
+    stem = _stem(job.target)
+    model.set_friendly_name(stem)
+    seal(model, job.metadata)
     job.target.mkdir()
-    graph = job.target / f"{_stem(job.target)}.xml"
-    ov.save_model(model, graph, compress_to_fp16=False)
+    ov.save_model(model, job.target / f"{stem}.xml", compress_to_fp16=False)
     write_metadata(job.target, job.metadata)
 
 
@@ -57,10 +72,35 @@ def _translate(program: Program) -> ov.Model:
             model: ov.Model = ov.convert_model(program.exported, input=shape)
         except Exception as error:  # of its own, of torch, and of the runtime
             raise ExportError("openvino", f"OpenVINO's converter failed: {first_line(error)}") from error
-    model.inputs[0].get_tensor().set_names({program.input_name})
-    for output, name in zip(model.outputs, program.output_names, strict=True):
-        output.get_tensor().set_names({name})
+    head, prototypes = (result.input_value(0) for result in model.get_results())
+    if not head.get_partial_shape()[1].is_static:
+        # Where the size is free the converter loses count of the channels, which never depend on it.
+        head = ops.reshape(head, ops.constant([0, _rows(program), -1]), special_zero=True).output(0)
+        model = ov.Model([head, prototypes], model.get_parameters())
     return model
+
+
+def _rows(program: Program) -> int:
+    """Rows of output0, as the program knows them."""
+    (outputs,) = program.graph[-1].args
+    return int(outputs[0].meta["val"].shape[1])  # type: ignore[index, union-attr]
+
+
+def _to_int8(model: ov.Model, job: ExportJob) -> ov.Model:
+    from segkit.plugins.openvino.int8 import to_int8  # NNCF takes a second to import, and only this needs it
+
+    assert job.calibration is not None
+    return to_int8(model, job.calibration, job.report)
+
+
+def _finished(model: ov.Model, program: Program) -> ov.Model:
+    """The model with its outputs in the file's order and layout, and everything by its name."""
+    head, prototypes = (result.input_value(0) for result in model.get_results())
+    finished = ov.Model([head, turn(prototypes)], model.get_parameters())
+    finished.inputs[0].get_tensor().set_names({program.input_name})
+    for output, name in zip(finished.outputs, program.output_names, strict=True):
+        output.get_tensor().set_names({name})
+    return finished
 
 
 @contextmanager
