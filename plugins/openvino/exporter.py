@@ -98,8 +98,13 @@ def _finished(model: ov.Model, program: Program) -> ov.Model:
     head, prototypes = (result.input_value(0) for result in model.get_results())
     finished = ov.Model([head, turn(prototypes)], model.get_parameters())
     finished.inputs[0].get_tensor().set_names({program.input_name})
+    finished.get_parameters()[0].set_layout(ov.Layout("NCHW"))
     for output, name in zip(finished.outputs, program.output_names, strict=True):
         output.get_tensor().set_names({name})
+    for number, node in enumerate(finished.get_ordered_ops()):
+        if node.get_friendly_name().rpartition("_")[2].isdigit() and node.get_friendly_name() == node.get_name():
+            # OpenVINO numbers what it makes by what it has made before: two exports would be two different files.
+            node.set_friendly_name(f"{node.get_type_name()}_{number}")
     return finished
 
 

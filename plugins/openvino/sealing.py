@@ -23,6 +23,7 @@ def seal(model: ov.Model, metadata: Metadata) -> None:
         "reverse_input_channels": "False",
     }
     if metadata.selection is None:
-        facts |= {"model_type": "YOLO-seg", "confidence_threshold": "0.25", "iou_threshold": "0.7"}
+        facts |= {"model_type": "YOLO-seg", "confidence_threshold": "0.25"}
+        facts |= {"nms_execute": "True", "iou_threshold": "0.7", "nms_max_predictions": "300"}
     for key, value in facts.items():
         model.set_rt_info(value, [_PLACE, key])
