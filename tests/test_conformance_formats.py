@@ -21,6 +21,10 @@ class TestOnnx(BuiltIn):
     format = "onnx"
 
 
+class TestPaddle(BuiltIn):
+    format = "paddle"
+
+
 class TestPyTorch(BuiltIn):
     format = "pytorch"
 
