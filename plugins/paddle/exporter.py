@@ -49,10 +49,11 @@ def export(job: ExportJob) -> None:
 
 def _write(program: Program, prefix: Path, executor: Any, *, half: bool) -> None:
     module = paddle()
+    # Held here, so that it outlives an error: whoever shows the values of a traceback whose program is gone crashes.
+    graph = module.static.default_main_program()
     sides = [_FREE if place in (program.free[0] or {}) else side for place, side in enumerate(program.example.shape)]
     images = module.static.data(program.input_name, sides, "float32")
     outputs = OPERATORS.run(program, images, _weights(program, half=half))
-    graph = module.static.default_main_program()
     module.static.save_inference_model(str(prefix), [images], list(outputs.values()), executor, program=graph)
 
 

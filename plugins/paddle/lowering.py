@@ -126,7 +126,7 @@ def _stack(step: Step, parts: Sequence[Value], dim: int = 0) -> Value:
 
 @OPERATORS.register(aten.split_with_sizes.default)
 def _split(step: Step, x: Value, sizes: Sequence[int], dim: int = 0) -> Value:
-    return paddle().split(x, list(sizes), dim)
+    return paddle().split(x, num_or_sections=list(sizes), axis=dim)
 
 
 @OPERATORS.register(aten.view.default)
