@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,8 @@ def export(job: ExportJob) -> None:
         dynamic_size=Feature.DYNAMIC_SIZE in asked,
     )
     job.target.mkdir()
-    with _static() as executor:
+    with _static() as executor, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Paddle tells everybody how its functions differ from torch's
         _write(program, job.target / STEM, executor, half=options.precision is Precision.FP16)
     _name_outputs((job.target / STEM).with_suffix(".json"), program.output_names)
     write_notes(job.target, job.metadata)

@@ -243,6 +243,7 @@ def _missing(folder: Path, stems: list[Path]) -> str:
                 return f"its {program.name} is no program of Paddle" + (
                     "" if program.stat().st_size else ": it is empty"
                 )
-    if any(folder.glob(f"*{ending}") for ending in PROGRAMS) and not any(folder.glob(f"*{PARAMETERS}")):
+    endings = {item.suffix for item in folder.iterdir()}
+    if endings & {*PROGRAMS} and PARAMETERS not in endings:
         return f"it has no parameters (*{PARAMETERS})"
     return f"it has no program of Paddle: *{' or *'.join(PROGRAMS)} with *{PARAMETERS} of the same name"
