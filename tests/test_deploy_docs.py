@@ -54,12 +54,17 @@ def run_alone(page, model, picture, folder):
     return dict(np.load(places["found"])), done.stdout
 
 
-BANNED = {"onnx.md": ["onnx", "segkit", "torch"], "torchscript.md": ["onnxruntime", "segkit"]}
+BANNED = {
+    "onnx.md": ["onnx", "segkit", "torch"],
+    "paddle.md": ["onnxruntime", "segkit", "torch"],
+    "torchscript.md": ["onnxruntime", "segkit"],
+}
 WIDE = {"imgsz": (480, 640)}
 CASES = [
     ("onnx.md", {"format": "onnx", **WIDE}),
     ("onnx.md", {"format": "onnx", **WIDE, "nms": True}),
     ("onnx.md", {"format": "onnx", **WIDE, "half": True}),
+    ("paddle.md", {"format": "paddle", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE, "nms": True}),
 ]
