@@ -43,7 +43,7 @@ class PaddlePredictor(Predictor):
         if inputs[0].dtype not in _TYPES:
             raise ModelFileError(folder.path, f"its input is {inputs[0].dtype}; float32 and float16 are understood")
         self._type = _TYPES[inputs[0].dtype]
-        self._batch, _, *self._size = inputs[0].shape
+        self._batch, _, *self._size = (side if isinstance(side, int) else None for side in inputs[0].shape)
         config = _config(folder, options)
         try:
             self._predictor = paddle().inference.create_predictor(config)
