@@ -33,6 +33,10 @@ class TestOpenVino(BuiltIn):
     format = "openvino"
 
 
+class TestPaddle(BuiltIn):
+    format = "paddle"
+
+
 class TestPyTorch(BuiltIn):
     format = "pytorch"
 

@@ -58,6 +58,7 @@ BANNED = {
     "ncnn.md": ["onnxruntime", "pnnx", "segkit", "torch"],
     "onnx.md": ["onnx", "segkit", "torch"],
     "openvino.md": ["nncf", "onnxruntime", "segkit", "torch"],
+    "paddle.md": ["onnxruntime", "segkit", "torch"],
     "torchscript.md": ["onnxruntime", "segkit"],
 }
 WIDE = {"imgsz": (480, 640)}
@@ -69,6 +70,7 @@ CASES = [
     ("onnx.md", {"format": "onnx", **WIDE, "half": True}),
     ("openvino.md", {"format": "openvino", **WIDE}),
     ("openvino.md", {"format": "openvino", **WIDE, "nms": True}),
+    ("paddle.md", {"format": "paddle", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE, "nms": True}),
 ]
