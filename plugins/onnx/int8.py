@@ -7,12 +7,17 @@ bits in units of what is summed up (with biases in float32, onnxruntime before 1
 Three parts stay in float32, since they cost little and lose much: the stem, whose values have the widest ranges; the
 last layer of each branch, whose outputs are logits; and the arithmetic behind it. Values that are only moved (split,
 joined, pooled, enlarged) keep the numbers they have, so all of them share one range.
+
+Runtimes that compute in signed 8 bits alone take no zero points and want the bias in float32. They merge a layer with
+the SiLU behind it, which then computes on exact sums: there the file rounds what layers take, and nothing between a
+layer and the end of its SiLU. The symmetric form is for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +26,10 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from segkit.core.backend import Calibration
 from segkit.core.errors import ExportError
 from segkit.plugins.onnx.observing import observe
-from segkit.plugins.onnx.ranges import STEPS, Seen, best_range, scale_and_zero
+from segkit.plugins.onnx.ranges import STEPS, Seen, best_range, best_reach, scale_and_zero, symmetric_scale
 from segkit.plugins.onnx.structure import LAYERS, tail
 
-Numbers = tuple[np.float32, np.uint8]
+Numbers = tuple[np.float32, np.uint8 | np.int8]
 """Scale and zero point."""
 
 _MOVING = {"Concat", "MaxPool", "Resize", "Split"}
@@ -35,13 +40,15 @@ _ROUNDED = "_dequantized"
 _SIGMOID: Numbers = (np.float32(1 / STEPS), np.uint8(0))
 
 
-def to_int8(model: ModelProto, calibration: Calibration, report: Callable[[str], None]) -> None:
-    """Quantise a float32 model in place, with ranges measured on pictures.
+def to_int8(
+    model: ModelProto, calibration: Calibration, report: Callable[[str], None], *, symmetric: bool = False
+) -> None:
+    """Quantise a float32 model in place, with ranges measured on pictures; `symmetric` as told above.
 
     Raises:
         ExportError: there is nothing to quantise, or the network computes no finite numbers.
     """
-    plan = Plan.of(model.graph)
+    plan = Plan.of(model.graph, symmetric=symmetric)
     if not plan.layers:
         raise ExportError("onnx", "no layer was found that could compute in 8 bits")
     histograms = observe(model, plan.nodes, plan.observed(), calibration, report)
@@ -49,14 +56,19 @@ def to_int8(model: ModelProto, calibration: Calibration, report: Callable[[str],
     seen: dict[str, list[Seen]] = {}
     for name, histogram in histograms.items():
         gated = plan.gated.get(name)
-        seen.setdefault(plan.shared(name), []).append((Seen.before_silu if gated else Seen.plain)(histogram))
+        if not (gated and symmetric):
+            seen.setdefault(plan.shared(name), []).append((Seen.before_silu if gated else Seen.plain)(histogram))
         if gated:
             seen.setdefault(plan.shared(gated.product), []).append(Seen.behind_silu(histogram))
-    numbers = {name: scale_and_zero(*best_range(group)) for name, group in seen.items()}
+    numbers = {name: _numbers(group, symmetric=symmetric) for name, group in seen.items()}
     gates = {gate.sigmoid for gate in plan.gated.values()}
     _rewrite(
         model.graph, plan, {name: _SIGMOID if name in gates else numbers[plan.shared(name)] for name in plan.rounded()}
     )
+
+
+def _numbers(seen: list[Seen], *, symmetric: bool) -> Numbers:
+    return symmetric_scale(best_reach(seen)) if symmetric else scale_and_zero(*best_range(seen))
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,7 @@ class Plan:
         layers: convolutions that compute in 8 bits.
         gated: SiLU by the output of the layer in front of it, of the stem too.
         outputs: of the graph.
+        symmetric: nothing is rounded between a layer and the end of its SiLU, and biases stay in float32.
     """
 
     nodes: tuple[NodeProto, ...]
@@ -85,9 +98,10 @@ class Plan:
     gated: Mapping[str, Gate]
     outputs: frozenset[str]
     _leader: Mapping[str, str]
+    symmetric: bool = False
 
     @classmethod
-    def of(cls, graph: GraphProto) -> Plan:
+    def of(cls, graph: GraphProto, *, symmetric: bool = False) -> Plan:
         """Look at a float32 graph."""
         behind, strides, gated = tail(graph), _strides(graph), _gates(graph)
         nodes = [node for node in graph.node if node.output[0] not in behind]
@@ -95,7 +109,7 @@ class Plan:
         deep = [node for node in nodes if strides.get(node.output[0], 0) > _STEM_STRIDE and pixels not in node.input]
         layers = [node for node in deep if node.op_type == "Conv" and node.output[0] in gated]
         outputs = frozenset(entry.name for entry in graph.output)
-        return cls(tuple(nodes), tuple(deep), tuple(layers), gated, outputs, _leaders(deep))
+        return cls(tuple(nodes), tuple(deep), tuple(layers), gated, outputs, _leaders(deep), symmetric)
 
     def shared(self, name: str) -> str:
         """The value whose range `name` has: its own, unless it is moved."""
@@ -109,7 +123,8 @@ class Plan:
         for node in self.deep:
             if node in self.layers:
                 gate = self.gated[node.output[0]]
-                names = [node.input[0], node.output[0], gate.sigmoid, gate.product]
+                inner = [] if self.symmetric else [node.output[0], gate.sigmoid]
+                names = [node.input[0], *inner, gate.product]
             elif node.op_type in _MOVING | {"Add"}:
                 names = [*_data(node), *node.output]
             else:
@@ -190,8 +205,9 @@ def _rewrite(graph: GraphProto, plan: Plan, numbers: Mapping[str, Numbers]) -> N
         if node.output[0] in layers:
             step = numbers[node.input[0].removesuffix(_ROUNDED)][0]
             kernel, bias = node.input[1:]
-            graph.initializer.extend(_quantized(weights[kernel], weights[bias], step))
-            for place, name in enumerate((kernel, bias), 1):
+            rounded = (kernel,) if plan.symmetric else (kernel, bias)
+            graph.initializer.extend(_whole_weights(weights[kernel], weights[bias], step, with_bias=bias in rounded))
+            for place, name in enumerate(rounded, 1):
                 nodes.append(_dequantize(name, axis=0))
                 node.input[place] = f"{name}{_ROUNDED}"
         nodes.append(node)
@@ -208,9 +224,11 @@ def _rewrite(graph: GraphProto, plan: Plan, numbers: Mapping[str, Numbers]) -> N
     del graph.value_info[:]
 
 
-def _quantized(kernel: TensorProto, bias: TensorProto, step: np.float32) -> Iterator[TensorProto]:
-    """Weights (out, in, h, w) in -127..127 with a scale for each output channel, and the bias (out,) in steps of the
-    sums: those of the weights times `step`, that of the inputs.
+def _whole_weights(
+    kernel: TensorProto, bias: TensorProto, step: np.float32, *, with_bias: bool
+) -> Iterator[TensorProto]:
+    """Weights (out, in, h, w) in -127..127 with a scale for each output channel, and `with_bias` the bias (out,) in
+    steps of the sums: those of the weights times `step`, that of the inputs.
     """
     weights, offsets = numpy_helper.to_array(kernel), numpy_helper.to_array(bias)
     # Tiny weights beside a large bias: its steps must not be so small that it has no place in 32 bits.
@@ -219,13 +237,14 @@ def _quantized(kernel: TensorProto, bias: TensorProto, step: np.float32) -> Iter
     whole = np.clip(np.rint(weights / scales[:, None, None, None]), -127, 127).astype(np.int8)
     yield numpy_helper.from_array(whole, f"{kernel.name}_quantized")
     yield from _constants(kernel.name, scales, np.zeros(len(scales), np.int8))
-    steps = (scales * step).astype(np.float32)
-    yield numpy_helper.from_array(np.rint(offsets / steps).astype(np.int32), f"{bias.name}_quantized")
-    yield from _constants(bias.name, steps, np.zeros(len(steps), np.int32))
+    if with_bias:
+        steps = (scales * step).astype(np.float32)
+        yield numpy_helper.from_array(np.rint(offsets / steps).astype(np.int32), f"{bias.name}_quantized")
+        yield from _constants(bias.name, steps, np.zeros(len(steps), np.int32))
 
 
 def _constants(
-    name: str, scale: np.float32 | NDArray[np.float32], zero: np.uint8 | NDArray[np.int8] | NDArray[np.int32]
+    name: str, scale: np.float32 | NDArray[np.float32], zero: np.integer[Any] | NDArray[np.int8] | NDArray[np.int32]
 ) -> Iterator[TensorProto]:
     yield numpy_helper.from_array(np.asarray(scale), f"{name}_scale")
     yield numpy_helper.from_array(np.asarray(zero), f"{name}_zero")
