@@ -144,39 +144,41 @@ def _requirements(*, with_gpu: bool) -> tuple[Requirement, ...]:
     return tuple(Requirement(text, alternatives=RTX.alternatives, rivals=False) for text in RTX.requirements)
 
 
-FORMAT = Format(
-    name="engine",
-    title="TensorRT",
-    artefact="{stem}.engine",
-    aliases=("tensorrt",),
-    suffixes=(".engine",),
-    source="onnx",
-    export_options=EngineExportOptions,
-    load_options=EngineLoadOptions,
-    support=Support(
-        {
-            Feature.EXPORT: FULL,
-            Feature.PREDICT: FULL if gpu_is_here() else NO_GPU,
-            Feature.HALF: FULL,
-            Feature.INT8: FULL,
-            Feature.DYNAMIC_BATCH: FULL,
-            Feature.DYNAMIC_SIZE: FULL,
-            Feature.NMS: Gap(
-                GapKind.NOT_IMPLEMENTED,
-                "TensorRT-RTX has no implementation of NonMaxSuppression; segkit selects objects after the network, "
-                "the same way for every format",
-            ),
-        }
-    ),
-    requires=_requirements(with_gpu=gpu_is_here()),
-    concurrency=Concurrency.SERIAL,
-)
+def declared(*, with_gpu: bool) -> Format:
+    """The format, on a machine with a GPU or without."""
+    return Format(
+        name="engine",
+        title="TensorRT",
+        artefact="{stem}.engine",
+        aliases=("tensorrt",),
+        suffixes=(".engine",),
+        source="onnx",
+        export_options=EngineExportOptions,
+        load_options=EngineLoadOptions,
+        support=Support(
+            {
+                Feature.EXPORT: FULL,
+                Feature.PREDICT: FULL if with_gpu else NO_GPU,
+                Feature.HALF: FULL,
+                Feature.INT8: FULL,
+                Feature.DYNAMIC_BATCH: FULL,
+                Feature.DYNAMIC_SIZE: FULL,
+                Feature.NMS: Gap(
+                    GapKind.NOT_IMPLEMENTED,
+                    "TensorRT-RTX has no implementation of NonMaxSuppression; segkit selects objects after the "
+                    "network, the same way for every format",
+                ),
+            }
+        ),
+        requires=_requirements(with_gpu=with_gpu),
+        concurrency=Concurrency.SERIAL,
+    )
 
 
 class EngineBackend(Backend):
     """Builds and runs with whichever of the two runtimes a file is for."""
 
-    format = FORMAT
+    format = declared(with_gpu=gpu_is_here())
 
     def export(self, job: ExportJob) -> None:
         """Build a plan from the ONNX file in `job.upstream`."""
@@ -194,7 +196,7 @@ class EngineBackend(Backend):
         """A plan on a GPU; refused before the runtime sees it where it was made for another one."""
         from segkit.plugins.engine.loading import load
 
-        return load(path, options)
+        return load(self.format, path, options)
 
     def read_metadata(self, path: Path) -> Metadata | None:
         """What stands in front of the plan, or in a file beside it; needs no runtime."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segkit.core.backend import Feature, LoadOptions, Predictor
-from segkit.plugins.engine import FORMAT
+from segkit.core.backend import Feature, Format, LoadOptions, Predictor
 from segkit.plugins.engine.container import read_engine
 from segkit.plugins.engine.cuda import Gpu
 from segkit.plugins.engine.devices import dla_core, gpu_index
@@ -14,7 +13,7 @@ from segkit.plugins.engine.predictor import EnginePredictor
 from segkit.plugins.engine.runtimes import imported
 
 
-def load(path: Path, options: LoadOptions) -> Predictor:
+def load(fmt: Format, path: Path, options: LoadOptions) -> Predictor:
     """A plan on `options.device`.
 
     Raises:
@@ -28,7 +27,7 @@ def load(path: Path, options: LoadOptions) -> Predictor:
     metadata, plan = file.metadata(), file.read_plan()
     check_platform(path, file.built)
     runtime = runtime_for(file)
-    FORMAT.require(Feature.PREDICT)
+    fmt.require(Feature.PREDICT)
     gpu = Gpu.open(gpu_index(options.device))
     try:
         check_device(path, file.built, gpu.device)

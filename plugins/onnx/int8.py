@@ -140,7 +140,13 @@ class Plan:
         wanted = {self.shared(name) for name in self.rounded()}
         behind_gate = {gate.product: name for name, gate in self.gated.items()}
         made = [name for node in self.nodes if node.op_type in LAYERS | {"Add", "Mul"} for name in node.output]
-        return {behind_gate.get(name, name): None for name in made if self.shared(name) in wanted}
+        # A layer's SiLU may be outside of these nodes: behind it there may be nothing but arithmetic.
+        gives = {name: gate.product for name, gate in self.gated.items()}
+        return {
+            behind_gate.get(name, name): None
+            for name in made
+            if self.shared(name) in wanted or self.shared(gives.get(name, name)) in wanted
+        }
 
 
 def _strides(graph: GraphProto) -> dict[str, int]:
