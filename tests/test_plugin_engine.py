@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
-import cuda_on_cpu
 import cv2
 import numpy as np
 import onnx
@@ -23,6 +22,7 @@ import pytest
 import tensorrt_on_cpu
 from hypothesis import given
 from hypothesis import strategies as st
+from pretended_gpu import pretend
 
 from segkit import YOLO
 from segkit.conformance import reference as made_up
@@ -611,23 +611,7 @@ def test_what_a_runtime_says_loses_the_places_in_its_source():
 @pytest.fixture
 def gpus(monkeypatch, tmp_path):
     """A machine with GPUs and TensorRT, both pretended: gpus(("name", (8, 9)), …) → the driver."""
-
-    def plug_in(*named, **changes):
-        cuda = cuda_on_cpu.Cuda(*named, **changes)
-        monkeypatch.setattr(tensorrt_on_cpu, "cuda", cuda)
-        monkeypatch.setattr(Driver, "of_this_machine", classmethod(lambda cls: cls(cuda)))
-        return cuda
-
-    site = tmp_path / "site"
-    (site / "tensorrt-10.13.3.9.dist-info").mkdir(parents=True)
-    (site / "tensorrt-10.13.3.9.dist-info" / "METADATA").write_text("Name: tensorrt\nVersion: 10.13.3.9\n")
-    (site / "tensorrt.py").write_text("from tensorrt_on_cpu import *\nfrom tensorrt_on_cpu import __version__\n")
-    monkeypatch.syspath_prepend(site)
-    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
-    monkeypatch.setattr(devices, "DRIVERS", ("/",))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(EngineBackend, "format", declared(with_gpu=True))
-    yield plug_in
+    yield pretend(monkeypatch, tmp_path / "site")
     sys.modules.pop("tensorrt", None)
 
 

@@ -57,6 +57,17 @@ class ILogger:
         self.begun = True
 
 
+class Logger(ILogger):
+    def __init__(self, least: int) -> None:
+        super().__init__()
+
+    def log(self, severity: int, message: str) -> None:
+        print(message)
+
+
+Logger.ERROR = ILogger.ERROR
+
+
 def nptype(kind: DataType) -> type:
     return kind.value
 
