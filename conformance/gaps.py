@@ -17,9 +17,7 @@ PROBED = frozenset({GapKind.BROKEN_UPSTREAM, GapKind.UNSUPPORTED_BY_RUNTIME})
 """Obstacles that others may remove one day; a backend that does it nevertheless has outlived its declaration."""
 
 
-def need(
-    fmt: Format, *features: Feature, wanted: Iterable[Precision] = tuple(Precision), runs: bool = True
-) -> None:
+def need(fmt: Format, *features: Feature, wanted: Iterable[Precision] = tuple(Precision), runs: bool = True) -> None:
     """End the test as expected failure where the format declares a gap; the gap itself is tested in stage declare.
 
     `wanted` are the precisions that the run was asked for: a test of another one is skipped. With `runs=False` it is

@@ -40,7 +40,7 @@ from segkit.core.errors import (
 from segkit.core.inference.session import Session
 from segkit.plugins.engine import EngineBackend, container, declared, devices, fitting, runtimes
 from segkit.plugins.engine.container import pack, read_engine
-from segkit.plugins.engine.cuda import Buffers, Driver, Gpu
+from segkit.plugins.engine.cuda import Buffers, Gpu
 from segkit.plugins.engine.fitting import Device, check_device, numbers
 from segkit.plugins.engine.log import plain
 from segkit.plugins.engine.profiles import Profile, choose, portion, words

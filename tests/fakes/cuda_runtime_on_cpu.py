@@ -1,8 +1,8 @@
 """The part of `cuda.bindings.runtime` that docs/deploy/engine.md uses, on the double of the driver."""
 
+# ruff: noqa: N801, N802, N815 - CUDA has its own way of naming
 from __future__ import annotations
 
-# ruff: noqa: N802 - CUDA names its functions
 from ctypes import byref, c_size_t, c_uint, c_uint64, c_void_p
 from enum import IntEnum
 
@@ -13,7 +13,7 @@ _cuda = tensorrt_on_cpu.cuda = Cuda(("NVIDIA Pretend", (8, 9)))
 _cuda.stack.append(7100)  # the runtime makes the primary context current by itself
 
 
-class cudaMemcpyKind(IntEnum):  # noqa: N801
+class cudaMemcpyKind(IntEnum):
     cudaMemcpyHostToDevice = 1
     cudaMemcpyDeviceToHost = 2
 

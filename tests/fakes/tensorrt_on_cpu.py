@@ -253,7 +253,8 @@ class IExecutionContext:
             return False
         self.shape = tuple(shape)
         found = self.engine.session.run(None, {name: np.zeros(shape, self._type(name))})
-        self.shapes = dict(zip(list(self.engine.tensors)[1:], (array.shape for array in found), strict=True))
+        shapes = [self.shape, *(array.shape for array in found)]
+        self.shapes = dict(zip(self.engine.tensors, shapes, strict=True))
         return True
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
