@@ -325,6 +325,7 @@ class Reader:
         (self.here / name.removeprefix("# ")).write_text(text, encoding="utf-8")
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.slow
 def test_every_command_of_the_page_runs_and_ends_green(tmp_path: Path, python: Path) -> None:
     shutil.copy(GOLDEN, tmp_path / "yolov8n-seg.pt")

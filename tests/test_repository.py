@@ -58,6 +58,7 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.slow
 def test_the_commands_of_the_readme_run_in_their_order(desk: Path) -> None:
     lines = commands(README, "segkit")
