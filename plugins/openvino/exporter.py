@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from openvino import opset13 as ops
-
 from segkit.core.backend import ExportJob, Feature, Precision
 from segkit.core.errors import ExportError
 from segkit.core.graph import Program, capture
@@ -17,7 +15,7 @@ from segkit.plugins.openvino import ENDINGS, OpenVinoExportOptions
 from segkit.plugins.openvino.folder import write_metadata
 from segkit.plugins.openvino.half import to_half
 from segkit.plugins.openvino.layout import turn
-from segkit.plugins.openvino.runtime import first_line, ov
+from segkit.plugins.openvino.runtime import first_line, ops, ov
 from segkit.plugins.openvino.sealing import seal
 from segkit.plugins.openvino.selection import add_selection
 

@@ -116,7 +116,7 @@ def _graph(root: Xml.Element) -> Graph:
         numbers=numbers,
         constants=sum(layer.attrib["type"] == "Const" for layer in root.iter("layer")),
         extent=extent,
-        runtime=_said(root, "rt_info/Runtime_version"),
+        runtime=_said(root, "rt_info/info[@name='OpenVINO Runtime']") or _said(root, "rt_info/Runtime_version"),
         info={entry.tag: entry.attrib.get("value", "") for entry in root.iterfind("rt_info/model_info/*")},
     )
 

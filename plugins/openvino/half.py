@@ -7,10 +7,9 @@ anchors: a coordinate of 1279.5 in float16 is rounded to a whole pixel. What lay
 from __future__ import annotations
 
 import numpy as np
-from openvino import opset13 as ops
 
 from segkit.core.errors import ExportError
-from segkit.plugins.openvino.runtime import ov
+from segkit.plugins.openvino.runtime import ops, ov
 from segkit.plugins.openvino.structure import kernels
 
 

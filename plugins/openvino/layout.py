@@ -7,9 +7,7 @@ takes a tenth of that.
 
 from __future__ import annotations
 
-from openvino import opset13 as ops
-
-from segkit.plugins.openvino.runtime import ov
+from segkit.plugins.openvino.runtime import ops, ov
 
 
 def turn(values: ov.Output) -> ov.Output:

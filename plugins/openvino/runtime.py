@@ -1,4 +1,4 @@
-"""The runtime, imported in one place and without its telemetry."""
+"""The runtime, imported in this place alone, without its telemetry."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from segkit.plugins.openvino.telemetry import unreported
 
 with unreported():
     import openvino as ov
+    from openvino import opset13 as ops
 
-__all__ = ["first_line", "ov"]
+__all__ = ["first_line", "ops", "ov"]
 
 
 def first_line(error: BaseException) -> str:

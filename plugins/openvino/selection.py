@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from openvino import opset13 as ops
 
 from segkit.core.backend import Selection
-from segkit.plugins.openvino.runtime import ov
+from segkit.plugins.openvino.runtime import ops, ov
 
 _CORNERS = 4
 _ANCHORS = 2
