@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ _QUIET = {"GLOG_minloglevel": "3"}
 _HANDLER = 1024
 """Bytes for a `struct sigaction`, which has 152 on Linux."""
 
+_ONE = threading.Lock()
+"""Two threads that both undo would undo each other's."""
+
 
 @cache
 def paddle() -> Any:
@@ -30,7 +34,7 @@ def paddle() -> Any:
     Its import also sets OMP_NUM_THREADS for the whole process and its children, gives the root logger a handler, warns
     of a compiler's cache and handles the signals that end a process. All of that is undone.
     """
-    with _own_symbols_first(), _unchanged_process(), _unchanged_signals(), warnings.catch_warnings():
+    with _ONE, _own_symbols_first(), _unchanged_process(), _unchanged_signals(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import paddle as module
         import paddle.inference
