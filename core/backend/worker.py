@@ -9,6 +9,7 @@ goes to the log.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
     from segkit.core.backend.registry import Registry
 
 Report = Callable[[str], None]
-
-GRACE = 3.0
-"""Seconds that a child may take to end once it has told that it failed."""
-
 
 def run_isolated(
     registry: Registry,
@@ -102,8 +99,8 @@ def _supervise(job_file: Path, log_file: Path, format_name: str, report: Report)
                 else:
                     outcome = event
                     break
-            if "made" not in outcome:  # else there is nothing more to hear
-                _wait(child, GRACE if outcome else None)
+            if not outcome:
+                child.wait()
         finally:  # Ctrl-C and errors alike: nothing of the child survives
             _end(child)
     text = log_file.read_text(encoding="utf-8", errors="replace")
@@ -113,12 +110,6 @@ def _supervise(job_file: Path, log_file: Path, format_name: str, report: Report)
         raise revived(outcome["kind"], outcome["error"])
     problem = outcome.get("error") or _cause_of_death(child.returncode, text)
     raise ExportError(outcome.get("format", format_name), problem, text)
-
-
-def _wait(child: subprocess.Popen[bytes], seconds: float | None) -> None:
-    """Let a child write the rest of its log; not for ever, if a thread that it forgot keeps it from ending."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(seconds)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -161,21 +152,31 @@ def main(job_file: str) -> int:
         events.flush()
 
     try:
-        emit(made=str(_convert(job, lambda text: emit(report=text))))
+        outcome = {"made": str(_convert(job, lambda text: emit(report=text)))}
     except BaseException as error:
         with contextlib.suppress(OSError):  # a disk that is full has no room for the log either
             traceback.print_exc()
         if isinstance(error, ExportError):
-            emit(error=error.problem, format=error.format_name)
+            outcome = {"error": error.problem, "format": error.format_name}
         elif isinstance(error, SegkitError):
-            emit(error=str(error), kind=type(error).__name__)
+            outcome = {"error": str(error), "kind": type(error).__name__}
         else:
-            emit(error=words(error), format=format_name)
-    else:
-        # The parent ends this process as soon as it has read that. Until then somebody must be left who removes the
-        # folder if the parent dies; and a toolchain that crashes as it is torn down never gets to do so.
-        watch.join()
+            outcome = {"error": words(error), "format": format_name}
+    _flush()
+    emit(**outcome)
+    # The parent ends this process as soon as it has read that. Until then somebody must be left who removes the folder
+    # if the parent dies; and a toolchain that crashes as it is torn down never gets to do so.
+    watch.join()
     return 0
+
+
+def _flush() -> None:
+    """What was printed so far is in the log, by C libraries too: they keep it back where nobody reads along."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    with contextlib.suppress(OSError, AttributeError):  # not every system has the C library under this name
+        ctypes.CDLL(None).fflush(None)
 
 
 def _convert(job: dict[str, Any], report: Report) -> Path:
