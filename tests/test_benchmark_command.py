@@ -12,12 +12,11 @@ from typing import Any
 
 import cv2
 import pytest
+from installed_formats import formats_of_torch_and
 
 from segkit._benchmark import BenchmarkReport, benchmark
 from segkit._benchmark_report import State
 from segkit.cli import main
-from segkit.core.backend import registry
-from segkit.core.backend.registry import default_registry
 from segkit.core.errors import OptionError
 
 FAKES = Path(__file__).parent / "fakes"
@@ -37,21 +36,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory, data: Path, n_seg_pt: Path) -
             shutil.copy(path, folder / "eight" / kind)
     text = (source / "coco128-seg.yaml").read_text(encoding="utf-8").replace("images/train2017", "images")
     (folder / "eight" / "data.yaml").write_text(text, encoding="utf-8")
-    own = registry.metadata.entry_points
-
-    def without_onnx(group: str) -> Any:
-        return [point for point in own(group=group) if point.name != "onnx"]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.syspath_prepend(str(FAKES))
-        patch.setattr(registry.metadata, "entry_points", without_onnx)
-        default_registry.cache_clear()
-        for name in FORMATS:
-            default_registry().register(name, "fake_formats")
-        default_registry().register("scripted", "scripted_format")
+    fakes = dict.fromkeys(FORMATS, "fake_formats") | {"scripted": "scripted_format"}
+    with formats_of_torch_and(fakes, folder):
         yield folder
-    default_registry.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from command_lines import values_of
+from installed_formats import formats_of_torch_and
 
 from segkit._benchmark_report import BenchmarkRow
 from segkit._demo import _Steps, demo
@@ -24,8 +25,6 @@ from segkit._demo_page import page_of
 from segkit._demo_pictures import LABELLED, SHOWN
 from segkit._demo_report import COLUMNS, DemoReport, DemoRow, Overlap
 from segkit.cli import main
-from segkit.core.backend import registry
-from segkit.core.backend.registry import default_registry
 from segkit.core.errors import OptionError, UnknownFormatError
 from segkit.core.training.arguments import TrainArguments
 
@@ -46,20 +45,8 @@ class Desk:
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A working folder; installed are PyTorch, TorchScript, and fakes: one that works, crashes, or lacks a package."""
     folder = tmp_path_factory.mktemp("workplace")
-    own = registry.metadata.entry_points
-
-    def without_onnx(group: str) -> Any:
-        return [point for point in own(group=group) if point.name != "onnx"]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.syspath_prepend(str(FAKES))
-        patch.setattr(registry.metadata, "entry_points", without_onnx)
-        default_registry.cache_clear()
-        for name in ("crash", "needy"):
-            default_registry().register(name, "fake_formats")
+    with formats_of_torch_and(dict.fromkeys(("crash", "needy"), "fake_formats"), folder):
         yield folder
-    default_registry.cache_clear()
 
 
 @pytest.fixture(scope="module")
