@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from pretended_gpu import pretend
 
 from segkit import YOLO
 
@@ -56,48 +54,15 @@ def run_alone(page, model, picture, folder):
     return dict(np.load(places["found"])), done.stdout
 
 
-BANNED = {
-    "ncnn.md": ["onnxruntime", "pnnx", "segkit", "torch"],
-    "onnx.md": ["onnx", "segkit", "torch"],
-    "openvino.md": ["nncf", "onnxruntime", "segkit", "torch"],
-    "paddle.md": ["onnxruntime", "segkit", "torch"],
-    "torchscript.md": ["onnxruntime", "segkit"],
-}
 BANNED = {"onnx.md": ["onnx", "segkit", "torch"], "torchscript.md": ["onnxruntime", "segkit"]}
-BANNED["engine.md"] = ["segkit", "torch"]
 WIDE = {"imgsz": (480, 640)}
 CASES = [
-    ("ncnn.md", {"format": "ncnn", **WIDE}),
-    ("ncnn.md", {"format": "ncnn", **WIDE, "half": True, "dynamic": True}),
     ("onnx.md", {"format": "onnx", **WIDE}),
     ("onnx.md", {"format": "onnx", **WIDE, "nms": True}),
     ("onnx.md", {"format": "onnx", **WIDE, "half": True}),
-    ("openvino.md", {"format": "openvino", **WIDE}),
-    ("openvino.md", {"format": "openvino", **WIDE, "nms": True}),
-    ("paddle.md", {"format": "paddle", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE, "nms": True}),
 ]
-
-
-@pytest.fixture
-def pretended_gpu(monkeypatch, tmp_path):
-    """A GPU with TensorRT that onnxruntime computes for: there is no real one to run the page's program on."""
-    yield pretend(monkeypatch, tmp_path / "site")(("NVIDIA Pretend", (8, 9)))
-    sys.modules.pop("tensorrt", None)
-
-
-def test_the_program_of_the_engine_page_finds_what_segkit_finds(n_seg_pt, bus, tmp_path, pretended_gpu):
-    test_the_program_of_a_page_finds_what_segkit_finds(
-        n_seg_pt, bus, tmp_path, "engine.md", {"format": "engine", "runtime": "standard", **WIDE}
-    )
-
-
-def test_the_command_of_the_engine_page_leaves_the_plan_alone(tmp_path):
-    (line,) = re.findall(r"^python -c .*$", (PAGES / "engine.md").read_text(encoding="utf-8"), re.MULTILINE)
-    (tmp_path / "yolov8n-seg.engine").write_bytes(b"\x02\0\0\0{}vtrt and so on")
-    subprocess.run([sys.executable, *shlex.split(line)[1:]], cwd=tmp_path, check=True)
-    assert (tmp_path / "model.plan").read_bytes() == b"vtrt and so on"
 
 
 @pytest.mark.parametrize(("page", "options"), CASES, ids=str)

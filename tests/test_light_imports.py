@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-RUNTIMES = {"nncf", "onnx", "onnxruntime", "onnxscript", "onnxslim", "openvino", "paddle", "safetensors", "torch"}
+RUNTIMES = {"onnx", "onnxruntime", "onnxscript", "onnxslim", "safetensors", "torch"}
 TABLES = {"IPython", "matplotlib", "pandas", "polars", "scipy", "supervision"}
 PICTURES = {"PIL", "cv2", "mss", "numpy"}
 

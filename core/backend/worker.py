@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]
 
+
 def run_isolated(
     registry: Registry,
     links: list[Link],

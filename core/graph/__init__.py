@@ -1,6 +1,5 @@
-"""A network captured once, as every exporter wants it, and the walk that builds it anew in other operators. torch."""
+"""A network captured once, as every exporter wants it. torch."""
 
-from segkit.core.graph.lowering import Lowering, Sides, Step
 from segkit.core.graph.program import Program, capture
 
-__all__ = ["Lowering", "Program", "Sides", "Step", "capture"]
+__all__ = ["Program", "capture"]
