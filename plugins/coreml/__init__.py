@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -54,6 +54,10 @@ class CoreMLExportOptions(SelectingExportOptions):
     @property
     def _several(self) -> bool:
         return self.batch > 1 or self.dynamic
+
+    def recorded(self) -> dict[str, Any]:
+        """The public options; of the input what it has become."""
+        return super().recorded() | {"image": self.takes_image}
 
     def needs_calibration(self) -> bool:
         """Weights alone are brought to 8 bits."""

@@ -78,7 +78,9 @@ class Evaluator:
         found = step.constants | {name: self._find(argument, values) for name, argument in step.values.items()}
         order = POSITIONAL.get(step.operation.type)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # as any runtime: infinities are numbers
-            result = step.function(*(found[name] for name in order if name in found)) if order else step.function(**found)
+            result = (
+                step.function(*(found[name] for name in order if name in found)) if order else step.function(**found)
+            )
         made = list(result) if isinstance(result, list | tuple) else [result]
         if len(made) != len(step.operation.outputs):
             raise ValueError(f"{len(made)} results for {len(step.operation.outputs)} names")

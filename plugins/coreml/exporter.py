@@ -74,6 +74,7 @@ def _convert(toolkit: Any, program: Program, options: CoreMLExportOptions) -> An
     if selection is None:
         return toolkit.convert(program.exported, convert_to="mlprogram", **ends, **common)
     whole = common | {"compute_precision": toolkit.precision.FLOAT32}
+    whole["pass_pipeline"] = toolkit.PassPipeline.EMPTY  # all that there is to tidy is tidied at the end
     inner = toolkit.convert(program.exported, convert_to="milinternal", **ends, **whole)
     add_selection(inner, selection, names[0])
     return toolkit.convert(inner, convert_to="mlprogram", **common)

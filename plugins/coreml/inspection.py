@@ -11,7 +11,7 @@ import numpy as np
 
 from segkit.core.backend import Inspection, TensorInfo
 from segkit.plugins.coreml.operators import CONSTANTS
-from segkit.plugins.coreml.package import KINDS, ML_PROGRAM, Description, Feature, facts, read_description
+from segkit.plugins.coreml.package import KINDS, ML_PROGRAM, Description, Feature, read_description
 from segkit.plugins.coreml.program import Operation, Program, read_program
 
 TOOL = "com.github.apple.coremltools.version"
@@ -25,7 +25,10 @@ def inspect(path: Path) -> Inspection:
         ModelFileError: it is something else (and what), or it is damaged.
     """
     description = read_description(path)
-    found = {"kind": KINDS.get(description.kind, f"type {description.kind}")} | dict(facts(description))
+    found = {"kind": KINDS.get(description.kind, f"type {description.kind}")}
+    found["specification"] = str(description.version)
+    if licence := description.texts.get("license"):
+        found["license"] = licence
     shapes: dict[str, tuple[int | None, ...]] = {}
     if description.kind == ML_PROGRAM:
         program = read_program(path, description)
@@ -52,7 +55,10 @@ def _contents(program: Program) -> Iterator[tuple[str, str]]:
         tensors += 1
     if numbers:
         yield "precision", _precision(program, numbers)
-        yield "weights", ", ".join(f"{count:,} {kind}" for kind, count in numbers.most_common()) + f" in {tensors} tensors"
+        yield (
+            "weights",
+            ", ".join(f"{count:,} {kind}" for kind, count in numbers.most_common()) + f" in {tensors} tensors",
+        )
 
 
 def _weights(operations: list[Operation]) -> Iterator[np.ndarray]:
@@ -61,7 +67,11 @@ def _weights(operations: list[Operation]) -> Iterator[np.ndarray]:
         packed = operation.type in CONSTANTS
         arguments = [argument.constant for argument in operation.inputs.values()] if packed else []
         for value in (*operation.attributes.values(), *arguments):
-            if isinstance(value, np.ndarray) and value.ndim and (value.dtype.kind == "f" or value.size > 16 * packed > 0):
+            if (
+                isinstance(value, np.ndarray)
+                and value.ndim
+                and (value.dtype.kind == "f" or value.size > 16 * packed > 0)
+            ):
                 yield value
 
 
@@ -79,7 +89,9 @@ def _precision(program: Program, numbers: Counter[str]) -> str:
 def _tensor(feature: Feature, shapes: dict[str, tuple[int | None, ...]]) -> TensorInfo:
     """A description of arrays may leave their shape out; the program has it."""
     dtype = f"{feature.dtype} image of bytes" if feature.kind == "image" else feature.dtype or feature.kind
-    shape = feature.shape if prod(map(bool, feature.shape)) and feature.shape else shapes.get(feature.name, feature.shape)
+    shape = (
+        feature.shape if prod(map(bool, feature.shape)) and feature.shape else shapes.get(feature.name, feature.shape)
+    )
     return TensorInfo(feature.name, dtype, shape)
 
 

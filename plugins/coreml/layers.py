@@ -97,7 +97,8 @@ def _dense(x: Array, weight: Array, step: tuple[int, int], spread: tuple[int, in
     if weight.shape[2:] == (1, 1):
         x = x[:, :, :: step[0], :: step[1]]
         flat = x.reshape(*x.shape[:2], -1)
-        return np.matmul(filters, flat).reshape(len(x), len(weight), *x.shape[2:])
+        made: Array = np.matmul(filters, flat).reshape(len(x), len(weight), *x.shape[2:])
+        return made
     windows = _windows(x, weight.shape[2:], step, spread)
     batch, _, _, _, rows, columns = windows.shape
     out = np.empty((batch, len(weight), rows, columns), np.result_type(x, weight))
@@ -120,7 +121,8 @@ def _depthwise(x: Array, weight: Array, step: tuple[int, int], spread: tuple[int
 def _windows(x: Array, sides: tuple[int, ...], step: tuple[int, int], spread: tuple[int, int]) -> Array:
     """(B, C, h, w, H', W'): a view."""
     reach = tuple((side - 1) * apart + 1 for side, apart in zip(sides, spread, strict=True))
-    seen = sliding_window_view(x, reach, (2, 3))[:, :, :: step[0], :: step[1], :: spread[0], :: spread[1]]
+    seen: Array = sliding_window_view(x, reach, (2, 3))  # type: ignore[call-overload]  # several axes are allowed
+    seen = seen[:, :, :: step[0], :: step[1], :: spread[0], :: spread[1]]
     return seen.transpose(0, 1, 4, 5, 2, 3)
 
 

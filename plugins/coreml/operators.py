@@ -33,15 +33,15 @@ def whole(value: Array) -> list[int]:
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e^-x)."""
     with np.errstate(over="ignore"):  # e^-x is infinite far below zero, and its reciprocal is the right 0
-        out = np.exp(-x)
+        out: Array = np.exp(-x)
     out += 1
     return np.reciprocal(out, out=out)
 
 
 def silu(x: Array) -> Array:
-    """x · sigmoid(x)."""
+    """A number times its sigmoid."""
     with np.errstate(over="ignore"):
-        out = np.exp(-x)
+        out: Array = np.exp(-x)
     out += 1
     return np.divide(x, out, out=out)
 
@@ -53,9 +53,7 @@ def softmax(x: Array, axis: Array) -> Array:
     return out
 
 
-def split(
-    x: Array, axis: Array, num_splits: Array | None = None, split_sizes: Array | None = None
-) -> list[Array]:
+def split(x: Array, axis: Array, num_splits: Array | None = None, split_sizes: Array | None = None) -> list[Array]:
     """Parts along an axis: views."""
     if split_sizes is None:
         return np.split(x, int(num_splits or 1), int(axis))
@@ -130,7 +128,8 @@ def reduced(function: Callable[..., Array]) -> Operator:
 
 def reduce_argmax(x: Array, axis: Array | int = -1, keep_dims: Array | bool = True) -> Array:
     """Place of the first largest element along an axis."""
-    return np.argmax(x, int(axis), keepdims=bool(keep_dims)).astype(np.int32)
+    places: Array = np.argmax(x, int(axis), keepdims=bool(keep_dims))
+    return places.astype(np.int32)
 
 
 def slice_by_index(
@@ -171,7 +170,7 @@ def clip(x: Array, alpha: Array, beta: Array) -> Array:
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """x · weightᵀ + bias."""
+    """The product x · weightᵀ, and a bias."""
     out: Array = x @ weight.T
     return out if bias is None else out + bias
 
@@ -180,11 +179,12 @@ def matmul(x: Array, y: Array, transpose_x: Array | bool = False, transpose_y: A
     """Product of matrices, over leading axes."""
     one = np.swapaxes(x, -1, -2) if transpose_x else x
     other = np.swapaxes(y, -1, -2) if transpose_y else y
-    return np.matmul(one, other)
+    out: Array = np.matmul(one, other)
+    return out
 
 
 def divided(x: Array, y: Array) -> Array:
-    """x / y; of whole numbers the quotient's floor."""
+    """Their quotient; of whole numbers its floor."""
     return np.floor_divide(x, y) if x.dtype.kind in "iu" else np.divide(x, y)
 
 
@@ -192,7 +192,7 @@ def divided(x: Array, y: Array) -> Array:
 
 
 def constexpr_affine_dequantize(quantized_data: Array, zero_point: Array, scale: Array, axis: Array) -> Array:
-    """scale · (number - zero point), both for all or for each slice along an axis."""
+    """Products scale · (number - zero point), both for all or for each slice along an axis."""
     along = [1] * quantized_data.ndim
     along[int(axis)] = -1
     zero, step = (part.reshape(along) if part.ndim else part for part in (zero_point, scale))
@@ -216,7 +216,7 @@ def constexpr_lut_to_dense(
 
 
 def constexpr_blockwise_shift_scale(data: Array, scale: Array, offset: Array | None = None) -> Array:
-    """scale · (number - offset), each for a block of the tensor."""
+    """Products scale · (number - offset), each for a block of the tensor."""
     blocks = [side // parts for side, parts in zip(data.shape, scale.shape, strict=True)]
 
     def spread(part: Array) -> Array:

@@ -8,7 +8,6 @@ Weights are in a file of their own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,7 +200,8 @@ def _say(found: Description, metadata: Part) -> None:
 
 def _feature(description: Part) -> Feature:
     """FeatureDescription: name (1), type (3) → FeatureType: imageType (4), multiArrayType (5)."""
-    name, kind, shape, dtype = "", "value", (), ""
+    name, kind, dtype = "", "value", ""
+    shape: tuple[int | None, ...] = ()
     for part in description:
         if part.number == 1:
             name = part.text()
@@ -272,11 +272,3 @@ def _no_folder(path: Path) -> str:
     if path.suffix == ".mlmodel":
         return "it is a single model file of the older kind; only packages (.mlpackage) are read"
     return "it is a file, and a Core ML package is a folder"
-
-
-def facts(description: Description) -> Iterator[tuple[str, str]]:
-    """The description's own texts, for an inspection."""
-    yield "specification", str(description.version)
-    for name in ("author", "version", "license"):
-        if text := description.texts.get(name):
-            yield name, text

@@ -25,13 +25,16 @@ def add_selection(program: Any, selection: Selection, name: str) -> None:
             detection are zero.
     """
     from coremltools.converters.mil import Builder as mb  # noqa: N813 - what everybody calls it
+    from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
 
+    # A program made from torch.export must say of each operation where it came from; these came from nowhere.
+    nowhere = [ScopeInfo(source=ScopeSource[name], data=[None]) for name in ("EXIR_STACK_TRACE", "EXIR_DEBUG_HANDLE")]
     main = program.functions["main"]
     head, prototypes = main.outputs
     _, channels, _ = head.shape
     masks, zero = prototypes.shape[1], np.float32(0)
     classes = channels - 4 - masks
-    with main:
+    with main, mb.scope(*nowhere):
         centre, extent, scores, coefficients = mb.split(x=head, split_sizes=[2, 2, classes, masks], axis=1)
         half = mb.mul(x=extent, y=np.float32(0.5))
         best = mb.reduce_max(x=scores, axes=[1], keep_dims=True)
@@ -55,10 +58,11 @@ def add_selection(program: Any, selection: Selection, name: str) -> None:
         rows = mb.gather_along_axis(x=table, indices=mb.tile(x=index, reps=[1, 1, 6 + masks]), axis=1)
         order = np.arange(selection.max_det, dtype=np.int32)[None]
         real = mb.expand_dims(x=mb.less(x=order, y=mb.expand_dims(x=count, axes=[1])), axes=[2])
-        above = mb.greater(x=mb.slice_by_index(x=rows, begin=[0, 0, 4], end=[0, 0, 5], **_ALL), y=np.float32(selection.conf))
+        score = mb.slice_by_index(x=rows, begin=[0, 0, 4], end=[0, 0, 5], **_COLUMN)
+        above = mb.greater(x=score, y=np.float32(selection.conf))
         rows = mb.select(cond=mb.logical_and(x=real, y=above), a=rows, b=zero, name=name)
         main.set_outputs([rows, prototypes])
 
 
-_ALL = {"begin_mask": [True, True, False], "end_mask": [True, True, False]}
+_COLUMN = {"begin_mask": [True, True, False], "end_mask": [True, True, False]}
 """Of three axes the first two as they are."""

@@ -55,7 +55,8 @@ def _greedy(boxes: Array, groups: Array, iou: np.float32, limit: int) -> list[in
     half = boxes[:, 2:] / 2
     low, high = boxes[:, :2] - half, boxes[:, :2] + half
     areas = (high - low).prod(1)
-    alive, kept = np.ones(len(boxes), bool), []
+    alive = np.ones(len(boxes), bool)
+    kept: list[int] = []
     for place in range(len(boxes)):
         if len(kept) == limit:
             break

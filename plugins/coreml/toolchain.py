@@ -37,7 +37,7 @@ def coremltools(*, torch: bool = True) -> ModuleType:
     """The package; without `torch` also that one stays out, unless it is there already."""
     unwanted = [name for name in (*STRANGERS, *(() if torch else ("torch",))) if name not in sys.modules]
     if LOGGER not in sys.modules:
-        sys.modules.update(dict.fromkeys(unwanted))  # type: ignore[arg-type]  # None: importing it fails
+        sys.modules.update(dict.fromkeys(unwanted))  # None: importing it fails
     try:
         with quiet():
             import coremltools as package
