@@ -211,7 +211,7 @@ def upsample_nearest_neighbor(
     x: Array, scale_factor_height: Array | float = 1.0, scale_factor_width: Array | float = 1.0
 ) -> Array:
     """Larger by a factor for each side; a number is that of the nearest place above and to the left."""
-    for axis, factor in ((2, float(scale_factor_height)), (3, float(scale_factor_width))):
+    for axis, factor in ((2, float(np.ravel(scale_factor_height)[0])), (3, float(np.ravel(scale_factor_width)[0]))):
         places = np.floor(np.arange(int(x.shape[axis] * factor)) / factor).astype(np.int64)
         x = np.take(x, places, axis)
     return x

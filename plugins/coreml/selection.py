@@ -31,7 +31,7 @@ def add_selection(program: Any, selection: Selection, name: str) -> None:
     nowhere = [ScopeInfo(source=ScopeSource[name], data=[None]) for name in ("EXIR_STACK_TRACE", "EXIR_DEBUG_HANDLE")]
     main = program.functions["main"]
     head, prototypes = main.outputs
-    _, channels, _ = head.shape
+    _, channels, anchors = head.shape
     masks, zero = prototypes.shape[1], np.float32(0)
     classes = channels - 4 - masks
     with main, mb.scope(*nowhere):
@@ -54,7 +54,8 @@ def add_selection(program: Any, selection: Selection, name: str) -> None:
         low, high = mb.sub(x=centre, y=half), mb.add(x=centre, y=half)
         columns = mb.concat(values=[low, high, best, mb.cast(x=label, dtype="fp32"), coefficients], axis=1)
         table = mb.transpose(x=columns, perm=[0, 2, 1])
-        index = mb.expand_dims(x=mb.maximum(x=places, y=np.int32(0)), axes=[2])
+        inside = mb.minimum(x=mb.maximum(x=places, y=np.int32(0)), y=np.int32(anchors - 1))
+        index = mb.expand_dims(x=inside, axes=[2])
         rows = mb.gather_along_axis(x=table, indices=mb.tile(x=index, reps=[1, 1, 6 + masks]), axis=1)
         order = np.arange(selection.max_det, dtype=np.int32)[None]
         real = mb.expand_dims(x=mb.less(x=order, y=mb.expand_dims(x=count, axes=[1])), axes=[2])
