@@ -13,6 +13,7 @@ from segkit.core.errors import ExportError
 from segkit.core.graph import Program, capture
 from segkit.plugins.coreml import CoreMLExportOptions
 from segkit.plugins.coreml.half import InHalf, check_range
+from segkit.plugins.coreml.rounding import FEWEST, rounded
 from segkit.plugins.coreml.selection import add_selection
 from segkit.plugins.coreml.source import MOST
 from segkit.plugins.coreml.toolchain import coremltools, quiet
@@ -42,6 +43,8 @@ def export(job: ExportJob) -> None:
     )
     if options.precision is not Precision.FP32:
         check_range(program)
+    if options.precision is Precision.INT8:
+        program = rounded(program)
     toolkit = coremltools()
     with quiet():
         try:
@@ -94,10 +97,10 @@ def _in_bytes(toolkit: Any, model: Any) -> Any:
     constants as well.
     """
     tools = toolkit.optimize.coreml
-    each = tools.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", granularity="per_channel")
-    return tools.linear_quantize_weights(
-        model, tools.OptimizationConfig(op_type_configs={"conv": each, "conv_transpose": each})
+    each = tools.OpLinearQuantizerConfig(
+        mode="linear_symmetric", dtype="int8", granularity="per_channel", weight_threshold=FEWEST
     )
+    return tools.linear_quantize_weights(model, tools.OptimizationConfig(op_type_configs={"conv": each}))
 
 
 def _seal(model: Any, metadata: Metadata, options: CoreMLExportOptions) -> None:
