@@ -97,9 +97,10 @@ models = types.SimpleNamespace(MLModel=MLModel)
 
 def lay_down_core_ml(model, picture, folder):
     """The stand-in, in the folder in which a program is run."""
-    package = read_description(model)
+    path = Path(model)
+    package = read_description(path)
     shown = ImageBatch([cv2.imread(str(picture))], WIDE["imgsz"]).u8_nhwc
-    evaluator = Evaluator(read_program(model, package))
+    evaluator = Evaluator(read_program(path, package))
     made = evaluator.run({"image": shown.transpose(0, 3, 1, 2).astype(np.float32)})
     said = {f"p:{name}": text for name, text in package.properties.items()}
     np.savez(folder / "saved.npz", image=shown[0], **made, **said)

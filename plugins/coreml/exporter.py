@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ def export(job: ExportJob) -> None:
         dynamic_batch=options.dynamic,
     )
     if options.precision is not Precision.FP32:
-        check_range(program)
+        check_range(program.module)
     if options.precision is Precision.INT8:
-        program = rounded(program)
+        program = replace(program, module=rounded(program.module))
     toolkit = coremltools()
     with quiet():
         try:

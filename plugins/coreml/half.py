@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import nn
 
 from segkit.core.errors import ExportError
-from segkit.core.graph import Program
 
 LAYERS = {"conv", "conv_transpose"}
 LARGEST = torch.finfo(torch.float16).max
@@ -56,13 +56,13 @@ def _inputs(operation: Any) -> Iterator[Any]:
         yield from value if isinstance(value, list | tuple) else [] if value is None else [value]
 
 
-def check_range(program: Program) -> None:
+def check_range(module: nn.Module) -> None:
     """Refuse weights that float16 cannot hold.
 
     Raises:
         ExportError: one is too large; it is named.
     """
-    for name, weight in program.module.named_parameters():
+    for name, weight in module.named_parameters():
         if weight.abs().max() > LARGEST:
             raise ExportError(
                 "coreml",

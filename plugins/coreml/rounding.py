@@ -12,12 +12,9 @@ falls below the threshold instead of 5.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-
-from segkit.core.graph import Program
 
 STEPS = 127
 FEWEST = 2200
@@ -26,13 +23,13 @@ and others that weigh nothing.
 """
 
 
-def rounded(program: Program) -> Program:
-    """A program whose convolutions have weights that fit into 8 bits, with a scale for each filter."""
-    module = copy.deepcopy(program.module)
+def rounded(network: nn.Module) -> nn.Module:
+    """A copy of a network whose convolutions have weights that fit into 8 bits, with a scale for each filter."""
+    module = copy.deepcopy(network)
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d) and layer.weight.numel() > FEWEST:
             layer.weight.data = on_grid(layer.weight.data)
-    return replace(program, module=module)
+    return module
 
 
 def on_grid(weight: Tensor) -> Tensor:
