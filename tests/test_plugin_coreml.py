@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -395,10 +396,27 @@ def test_another_size_than_the_packages_is_refused(made):
         predictor.run(noise(1, 64, 96))
 
 
-def test_threads_are_those_that_were_asked_for(made):
-    with threadpool_limits(None, "blas"):  # puts back what the load changes
-        load(made(), threads=1).close()
-        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
+def test_threads_are_our_own_and_those_of_numpy_are_put_back(made, monkeypatch):
+    def numpys():
+        return tuple(sorted({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}))
+
+    seen, silu = [], operators.OPERATORS["silu"]
+
+    def watching(x):
+        seen.append((numpys(), sum(thread.name.startswith("coreml") for thread in threading.enumerate())))
+        return silu(x)
+
+    monkeypatch.setitem(operators.OPERATORS, "silu", watching)
+    with threadpool_limits(2, "blas"):
+        for threads in (1, 3):
+            seen.clear()
+            with load(made(imgsz=(256, 256)), threads=threads) as predictor:
+                predictor.run(noise(1, 256, 256))
+            assert {products for products, _ in seen} == {(1,)}
+            assert max(own for _, own in seen) <= (threads if threads > 1 else 0)
+            assert threads == 1 or max(own for _, own in seen) > 1
+            assert numpys() == (2,)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("coreml")]
 
 
 def test_another_device_is_refused_where_there_is_no_core_ml(made):

@@ -120,6 +120,7 @@ FORMAT = Format(
     ),
     # Core ML wants one caller at a time for each model; the evaluator takes any number.
     concurrency=Concurrency.SERIAL if MACOS else Concurrency.PARALLEL,
+    own_threads=not MACOS,
 )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core.errors import RuntimeFailure, UnsupportedError
+from segkit.plugins.coreml import layers
+from segkit.plugins.coreml.crew import Crew, alone
 from segkit.plugins.coreml.operators import CONSTANTS, MOVING, OPERATORS, POSITIONAL, Operator
 from segkit.plugins.coreml.program import Argument, Constant, Operation, Program
 
@@ -34,8 +37,8 @@ class _Step:
 class Evaluator:
     """A program ready to be run, any number of times and by any thread."""
 
-    def __init__(self, program: Program) -> None:
-        """Take a program apart: constants are widened to float32 once.
+    def __init__(self, program: Program, threads: int | None = None) -> None:
+        """Take a program apart: constants are widened to float32 once. By default there is a thread for each core.
 
         Raises:
             UnsupportedError: it has an operation that is not known here.
@@ -43,6 +46,7 @@ class Evaluator:
         """
         self.inputs, self.outputs = program.inputs, program.outputs
         self._constants: dict[str, Any] = {}
+        self._crew = Crew(threads)
         self._kinds = {name: kind for operation in program.operations for name, kind in operation.outputs}
         self._kinds |= dict(program.inputs)
         steps = [operation for operation in program.operations if not self._is_constant(operation)]
@@ -59,6 +63,14 @@ class Evaluator:
         Raises:
             RuntimeFailure: an operation fails on these inputs; it is named.
         """
+        with alone():
+            return self._run(inputs)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._crew.close()
+
+    def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         values = {name: self._rounded(name, array.astype(np.float32, copy=False)) for name, array in inputs.items()}
         for step in self._steps:
             try:
@@ -139,6 +151,8 @@ class Evaluator:
                 f"outside of macOS the program is evaluated by segkit, which knows {', '.join(sorted(OPERATORS))}; "
                 "on macOS Core ML runs it",
             )
+        if step.type == "conv":
+            function = partial(layers.conv, each=self._crew.each)
         constants: dict[str, Any] = {}
         values: dict[str, Argument] = {}
         for name, argument in step.inputs.items():

@@ -6,7 +6,7 @@ processor's cache, and multiplies: nearly all the time is spent in the BLAS libr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from typing import Any
 
@@ -17,8 +17,17 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
-COLUMNS = 1 << 20
-"""Numbers in one block of columns: four megabytes."""
+Each = Callable[[Callable[[Any], object], Iterable[Any]], None]
+"""Calls a function with every item."""
+
+COLUMNS = 1 << 19
+"""Numbers in one block of columns: two megabytes."""
+
+
+def one_by_one(work: Callable[[Any], object], items: Iterable[Any]) -> None:
+    """Every item in turn."""
+    for item in items:
+        work(item)
 
 
 def pair(value: Array | None, default: int = 1) -> tuple[int, int]:
@@ -72,8 +81,10 @@ def conv(
     pad: Array | None = None,
     dilations: Array | None = None,
     groups: Array | int = 1,
+    *,
+    each: Each = one_by_one,
 ) -> Array:
-    """(B, C, H, W) and weights (O, C / groups, h, w) → (B, O, H', W')."""
+    """(B, C, H, W) and weights (O, C / groups, h, w) → (B, O, H', W'); `each` may spread the work over threads."""
     if x.ndim != 4:
         raise ValueError(f"conv over {x.ndim - 2} dimensions is not understood")
     step, spread = pair(strides), pair(dilations)
@@ -83,16 +94,16 @@ def conv(
     if weight.shape[1] == count == 1 and parts > 1:
         out = _depthwise(x, weight, step, spread)
     elif parts == 1:
-        out = _dense(x, weight, step, spread)
+        out = _dense(x, weight, step, spread, each)
     else:
         slices = zip(np.split(x, parts, 1), np.split(weight, parts), strict=True)
-        out = np.concatenate([_dense(some, own, step, spread) for some, own in slices], 1)
+        out = np.concatenate([_dense(some, own, step, spread, each) for some, own in slices], 1)
     if bias is not None:
         out += bias[:, None, None]
     return out
 
 
-def _dense(x: Array, weight: Array, step: tuple[int, int], spread: tuple[int, int]) -> Array:
+def _dense(x: Array, weight: Array, step: tuple[int, int], spread: tuple[int, int], each: Each) -> Array:
     filters = weight.reshape(len(weight), -1)
     if weight.shape[2:] == (1, 1):
         x = x[:, :, :: step[0], :: step[1]]
@@ -103,10 +114,14 @@ def _dense(x: Array, weight: Array, step: tuple[int, int], spread: tuple[int, in
     batch, _, _, _, rows, columns = windows.shape
     out = np.empty((batch, len(weight), rows, columns), np.result_type(x, weight))
     portion = max(COLUMNS // (filters.shape[1] * columns), 1)
-    for number, first in product(range(batch), range(0, rows, portion)):
+
+    def fill(place: tuple[int, int]) -> None:
+        number, first = place
         block = windows[number, :, :, :, first : first + portion]
-        product_ = filters @ block.reshape(filters.shape[1], -1)  # the reshape copies: these are the columns
-        out[number, :, first : first + portion] = product_.reshape(len(weight), -1, columns)
+        made = filters @ block.reshape(filters.shape[1], -1)  # the reshape copies: these are the columns
+        out[number, :, first : first + portion] = made.reshape(len(weight), -1, columns)
+
+    each(fill, product(range(batch), range(0, rows, portion)))
     return out
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from segkit.core.backend import Anchors, LoadOptions, Predictor, Selected
 from segkit.core.errors import ModelFileError, OptionError
@@ -38,13 +37,11 @@ class EvaluatingPredictor(Predictor):
         self._intake = Intake(path, description, description.metadata(path))
         program = read_program(path, description)
         try:
-            self._evaluator = Evaluator(program)
+            self._evaluator = Evaluator(program, options.threads)
         except (ValueError, IndexError, TypeError, KeyError) as error:
             raise ModelFileError(path, f"it is damaged: a constant cannot be made ({error})") from None
         if [name for name, _ in program.inputs] != [self._intake.feature.name]:
             raise ModelFileError(path, "it is damaged: its program takes another input than its description says")
-        if options.threads:
-            threadpool_limits(options.threads, "blas")  # numpy's products have one number for the whole process
 
     def run(self, batch: ImageBatch) -> Anchors | Selected:
         """Compute; a package with a fixed batch gets the pictures in portions.
@@ -57,7 +54,8 @@ class EvaluatingPredictor(Predictor):
         return self._intake.run(batch, self._compute)
 
     def close(self) -> None:
-        """Free the weights."""
+        """Free the weights and end the threads."""
+        self._evaluator.close()
         del self._evaluator
 
     def _compute(self, images: NDArray[Any]) -> list[NDArray[Any]]:
