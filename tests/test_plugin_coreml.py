@@ -32,7 +32,7 @@ from segkit.core.errors import (
 )
 from segkit.core.images import ImageBatch
 from segkit.core.inference.decode import select
-from segkit.plugins.coreml import CoreMLBackend, exporter, layers, native, operators
+from segkit.plugins.coreml import CoreMLBackend, devices, exporter, layers, native, operators
 from segkit.plugins.coreml.evaluator import Evaluator
 from segkit.plugins.coreml.package import read_description
 from segkit.plugins.coreml.program import Argument, Kind, Operation, Program, read_program
@@ -419,15 +419,17 @@ def test_threads_are_our_own_and_those_of_numpy_are_put_back(made, monkeypatch):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("coreml")]
 
 
-def test_another_device_is_refused_where_there_is_no_core_ml(made):
-    with pytest.raises(OptionError, match=r"device='mps'.*evaluated on the cpu"):
-        load(made(), device="mps")
-
-
 @pytest.mark.skipif(sys.platform == "darwin", reason="there is Core ML here")
-def test_core_ml_is_a_gap_of_the_system_elsewhere(made):
-    with pytest.raises(UnsupportedError, match=r"runtime=coreml \(needs-os\).*runtime=evaluator"):
-        load(made(), runtime="coreml")
+def test_devices_of_core_ml_are_a_gap_of_the_system_elsewhere(made):
+    with pytest.raises(UnsupportedError, match=r"device=ane \(needs-os\).*device=cpu"):
+        load(made(), device="ane")
+    with pytest.raises(OptionError, match=r"device='cuda:0'.*evaluated on the cpu"):
+        load(made(), device="cuda:0")
+
+
+def test_the_evaluator_can_be_asked_for_by_name(made, weights):
+    with load(made(), device="evaluator") as predictor:
+        assert max(errors(predictor.run(noise(1)), weights.run(noise(1)))) <= 1e-3
 
 
 def test_running_a_package_loads_neither_torch_nor_coremltools(made):
@@ -502,14 +504,14 @@ def test_core_ml_would_be_given_what_it_wants(made, monkeypatch, options):
 
 
 def test_devices_of_core_ml_are_named_in_a_refusal():
-    assert [native.units(name) for name in ("cpu", "MPS", "ane", "all")] == [
+    assert [devices.units(name) for name in ("cpu", "MPS", "ane", "all")] == [
         "CPU_ONLY",
         "CPU_AND_GPU",
         "CPU_AND_NE",
         "ALL",
     ]
-    with pytest.raises(OptionError, match=r"device='cuda:0'.*cpu, gpu, mps, ane, all"):
-        native.units("cuda:0")
+    with pytest.raises(OptionError, match=r"device='cuda:0'.*cpu, gpu, mps, ane, all, evaluator"):
+        devices.units("cuda:0")
 
 
 # -- options

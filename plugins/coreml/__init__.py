@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +28,7 @@ from segkit.core.backend import (
     Switches,
     hookimpl,
 )
-from segkit.core.errors import OptionError, UnsupportedError
+from segkit.core.errors import OptionError
 
 MACOS = sys.platform == "darwin"
 
@@ -71,23 +70,6 @@ class CoreMLExportOptions(SelectingExportOptions):
         return self
 
 
-class Runtime(StrEnum):
-    """What runs a file."""
-
-    AUTO = "auto"
-    COREML = "coreml"
-    EVALUATOR = "evaluator"
-
-
-class CoreMLLoadOptions(LoadOptions):
-    """Options of running a Core ML package."""
-
-    runtime: Runtime = Field(
-        default=Runtime.AUTO,
-        description="what runs it: coreml (macOS only) or segkit's evaluator; auto: Core ML where there is one",
-    )
-
-
 NO_FREE_SIZE = Gap(
     GapKind.NOT_IMPLEMENTED,
     "coremltools cannot convert anchors that are made in the graph, and Core ML's ranges of sizes know no multiples of "
@@ -101,7 +83,6 @@ FORMAT = Format(
     aliases=("mlpackage",),
     suffixes=(".mlpackage",),
     export_options=CoreMLExportOptions,
-    load_options=CoreMLLoadOptions,
     support=Support(
         {
             Feature.EXPORT: FULL,
@@ -136,16 +117,12 @@ class CoreMLBackend(Backend):
         export(job)
 
     def load(self, path: Path, options: LoadOptions) -> Predictor:
-        """Core ML or the evaluator, as `options.runtime` says; the package may come from any tool."""
-        assert isinstance(options, CoreMLLoadOptions)
-        if options.runtime is Runtime.COREML and not MACOS:
-            raise UnsupportedError(
-                "coreml",
-                "runtime=coreml",
-                GapKind.NEEDS_OS,
-                "Core ML exists on Apple's systems only; runtime=evaluator computes the same program here",
-            )
-        if MACOS and options.runtime is not Runtime.EVALUATOR:
+        """Core ML on macOS, else the evaluator; `device="evaluator"` asks for it everywhere. The package may come from
+        any tool.
+        """
+        from segkit.plugins.coreml.devices import EVALUATOR
+
+        if MACOS and options.device.lower() != EVALUATOR:
             from segkit.plugins.coreml.native import CoreMLPredictor
 
             return CoreMLPredictor(path, options)

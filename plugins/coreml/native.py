@@ -13,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core.backend import Anchors, LoadOptions, Predictor, Selected
-from segkit.core.errors import ModelFileError, OptionError, RuntimeFailure
+from segkit.core.errors import ModelFileError, RuntimeFailure
 from segkit.core.images import ImageBatch
+from segkit.plugins.coreml.devices import units
 from segkit.plugins.coreml.package import read_description
 from segkit.plugins.coreml.source import Intake
 from segkit.plugins.coreml.toolchain import coremltools, quiet
-
-UNITS = {"cpu": "CPU_ONLY", "gpu": "CPU_AND_GPU", "mps": "CPU_AND_GPU", "ane": "CPU_AND_NE", "all": "ALL"}
-"""Devices as users name them → what Core ML calls its choices of processors."""
 
 
 class CoreMLPredictor(Predictor):
@@ -70,18 +68,6 @@ class CoreMLPredictor(Predictor):
             raise RuntimeFailure("coreml", _first_line(error)) from error
         # Arrays may be views on memory of Core ML, and what run() returns must outlive the next run().
         return [np.array(found[name], np.float32) for name in self._outputs]
-
-
-def units(device: str) -> str:
-    """Core ML's name for a device.
-
-    Raises:
-        OptionError: there is none.
-    """
-    try:
-        return UNITS[device.strip().lower()]
-    except KeyError:
-        raise OptionError.invalid("device", device, f"Core ML offers {', '.join(UNITS)}") from None
 
 
 def as_given(intake: Intake, images: NDArray[Any]) -> Any:

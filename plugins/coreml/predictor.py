@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core.backend import Anchors, LoadOptions, Predictor, Selected
-from segkit.core.errors import ModelFileError, OptionError
+from segkit.core.errors import ModelFileError
 from segkit.core.images import ImageBatch
+from segkit.plugins.coreml.devices import check_evaluated
 from segkit.plugins.coreml.evaluator import Evaluator
 from segkit.plugins.coreml.package import KINDS, ML_PROGRAM, read_description
 from segkit.plugins.coreml.program import read_program
@@ -25,11 +26,10 @@ class EvaluatingPredictor(Predictor):
 
         Raises:
             ModelFileError: the package is damaged, of another kind, or not a segmentation network.
-            OptionError: another device than the CPU is asked for.
-            UnsupportedError: the program has an operation that the evaluator does not know.
+            OptionError: there is no such device.
+            UnsupportedError: the device is one of Core ML's, or the evaluator does not know an operation.
         """
-        if options.device != "cpu":
-            raise OptionError.invalid("device", options.device, "without Core ML a package is evaluated on the cpu")
+        check_evaluated(options.device)
         description = read_description(path)
         if description.kind != ML_PROGRAM:
             kind = KINDS.get(description.kind, "model of another kind")
