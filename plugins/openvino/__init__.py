@@ -83,7 +83,7 @@ FORMAT = Format(
     requires=(
         Requirement("torch>=2.9", _EXPORT),
         Requirement("openvino>=2025.1", _BOTH),
-        Requirement("nncf>=2.15", frozenset({Feature.INT8})),
+        Requirement("nncf>=2.19", frozenset({Feature.INT8})),
     ),
     own_threads=True,
 )

@@ -33,8 +33,10 @@ def inspect(path: Path) -> Inspection:
 def _producer(folder: Folder) -> str | None:
     """Who wrote it: segkit where it says so, and OpenVINO."""
     sealed = folder.metadata().segkit
-    ours = f"segkit {sealed.toolchain.get('segkit', '')}".strip() if sealed else ""
-    runtime = f"OpenVINO {folder.graph.runtime.partition('-')[0]}" if folder.graph.runtime else ""
+    tools = sealed.toolchain if sealed else {}
+    ours = f"segkit {tools.get('segkit', '')}".strip() if sealed else ""
+    version = folder.graph.runtime.partition("-")[0] or tools.get("openvino")  # older ones do not write it
+    runtime = f"OpenVINO {version}" if version else ""
     return ", ".join(filter(None, [ours, runtime])) or None
 
 

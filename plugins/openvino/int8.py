@@ -1,9 +1,9 @@
 """8-bit integers: NNCF's quantisation after training. The layers compute in them, the arithmetic on pixels in float32.
 
-Three parts stay in float32, since they cost little and lose much: the first two layers, whose values have the widest
-ranges; the last layer of each branch, whose outputs are logits; and the arithmetic behind it, where boxes in pixels and
-scores in 0..1 meet in one tensor that no one scale serves. On generated shapes the first two and the last cost .018 of
-the box AP.
+Three parts stay in float32, since they cost little and lose much: the stem, whose values have the widest ranges; the
+last layer of each branch, whose outputs are logits; and the arithmetic behind it, where boxes in pixels and scores in
+0..1 meet in one tensor that no one scale serves. Stem and last layers in 8 bits cost .018 of the box AP on generated
+shapes; the stem alone leaves 13 dB of the prototypes of trained weights instead of 27, for 6 % of the time.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _before = logging.getLoggerClass()
 with unreported():
     import nncf
     from nncf.common.logging import track_progress
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 logging.setLoggerClass(_before)  # NNCF has set its own, for everybody
 
 _EVERY = 16
@@ -50,6 +51,10 @@ def to_int8(model: ov.Model, calibration: Calibration, report: Callable[[str], N
                 nncf.Dataset(pictures),
                 subset_size=len(pictures),
                 preset=nncf.QuantizationPreset.MIXED,  # SiLU gives more above zero than below it
+                advanced_parameters=nncf.AdvancedQuantizationParameters(
+                    # Ranges that leave the least error, not all that was seen: half the loss of AP, for a longer look.
+                    activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM
+                ),
                 ignored_scope=nncf.IgnoredScope(names=sorted(aside)),
             )
     except Exception as error:  # NNCF has no base class of its own errors

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from segkit.plugins.openvino.runtime import ov
 
+_STEM_STRIDE = 4
+
 LAYERS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
 
 
@@ -36,8 +38,17 @@ def ends(behind: Iterable[ov.Node]) -> Iterator[ov.Node]:
 
 
 def stem(model: ov.Model) -> list[ov.Node]:
-    """The two convolutions that all others stand behind."""
-    return [node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution"][:2]
+    """The convolutions that reduce the picture to a quarter of its sides at most, or work at that size."""
+    reached: dict[str, int] = {}
+    found = []
+    for node in model.get_ordered_ops():
+        before = max((reached.get(each.get_name(), 1) for each in _inputs(node)), default=1)
+        layer = node.get_type_name() in ("Convolution", "GroupConvolution")
+        # What is enlarged again has been further down: it does not count back.
+        reached[node.get_name()] = before * (node.get_attributes()["strides"][0] if layer else 1)
+        if layer and reached[node.get_name()] <= _STEM_STRIDE:
+            found.append(node)
+    return found
 
 
 def kernels(model: ov.Model) -> Iterator[ov.Input]:
