@@ -206,7 +206,9 @@ def _conflicts(libraries: list[Library], cards: list[str]) -> Iterator[str]:
         need for entry in default_registry().all() if entry.backend for need in entry.backend.format.requires
     ]
     rivals = {
-        tuple(name for name in (need.name, *need.alternatives) if installed_version(name)) for need in requirements
+        tuple(name for name in (need.name, *need.alternatives) if installed_version(name))
+        for need in requirements
+        if need.rivals
     }
     for names in sorted(group for group in rivals if len(group) > 1):
         yield f"{' and '.join(names)} are the same module: pip uninstall {' '.join(names)}, then install one"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -208,9 +208,10 @@ class YOLO:
                 PIL picture, a torch tensor (BCHW, RGB, 0..1), or a list of these; the details are told by
                 `segkit.core.images.sources.open_sources`.
             stream: give a generator that holds one batch in memory, instead of a list.
-            options: see `segkit.core.inference.arguments.PredictArguments`; also `on_error`, a function that is
-                called with the SourceError of each unreadable item of many (default: a notice); and `embed`, numbers
-                of layers: the call is then `embed` on these.
+            options: see `segkit.core.inference.arguments.PredictArguments`; those of running the file's format that
+                `segkit formats NAME` lists; `on_error`, a function that is called with the SourceError of each
+                unreadable item of many (default: a notice); and `embed`, numbers of layers: the call is then `embed`
+                on these.
 
         Raises:
             OptionError: an unknown option or a wrong value, raised at the call even with `stream`.
@@ -223,8 +224,9 @@ class YOLO:
                 "predict needs a source: a file, folder, glob, list, array or tensor, e.g. source=bus.jpg."
             )
         on_error = options.pop("on_error", None)
+        loading = self._loading(options)
         args = validate(PredictArguments, {"verbose": self.verbose, **options, "stream": stream}, "predict")
-        session = self._session(args)
+        session = self._session(args, loading)
         args = session.resolve(args)
 
         from segkit.core.images.sources import open_sources
@@ -305,7 +307,16 @@ class YOLO:
                 self._embedders[name] = Embedder(self.network, name)
             return self._embedders[name]
 
-    def _session(self, args: PredictArguments | ValArguments) -> Session:
+    def _loading(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Take those out of `options` that only the file's format knows."""
+        names = options.keys() - PredictArguments.model_fields.keys() - {"half", "int8"}
+        if not names:
+            return {}
+        backend, _ = self._artefact()
+        own = backend.format.load_options.public_fields()
+        return {name: options.pop(name) for name in names & own.keys()}
+
+    def _session(self, args: PredictArguments | ValArguments, loading: Mapping[str, Any] | None = None) -> Session:
         from segkit.core.inference.session import Session
 
         backend, path = self._artefact()
@@ -317,7 +328,8 @@ class YOLO:
                 raise OptionError(
                     f"'{path.name}' computes in {own}, fixed at its export; export it again for {args.precision}."
                 )
-        options = backend.format.parse_load_options({name: value for name, value in asked.items() if value is not None})
+        given = {name: value for name, value in asked.items() if value is not None}
+        options = backend.format.parse_load_options(given | dict(loading or {}))
         return self._sessions.get((_stamp(path), options), lambda: Session(backend, path, options))
 
     # -- scoring ------------------------------------------------------------------------------------------------

@@ -25,8 +25,17 @@ from segkit.core.errors import ExportError, MissingDependencyError, OptionError
 from segkit.core.images import ImageBatch
 from segkit.core.inference.arguments import PredictArguments
 from segkit.plugins.onnx import OnnxBackend
-from segkit.plugins.onnx.int8 import Plan, _quantized, to_int8
-from segkit.plugins.onnx.ranges import STEPS, Histogram, Seen, best_range, scale_and_zero, silu
+from segkit.plugins.onnx.int8 import Plan, _whole_weights, to_int8
+from segkit.plugins.onnx.ranges import (
+    STEPS,
+    Histogram,
+    Seen,
+    best_range,
+    best_reach,
+    scale_and_zero,
+    silu,
+    symmetric_scale,
+)
 
 BACKEND = OnnxBackend()
 
@@ -312,6 +321,39 @@ def test_a_layer_that_is_always_zero_does_no_harm():
     assert not output.any()
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_last_layer_without_a_bias_is_no_obstacle(symmetric):
+    """Then the SiLU in front of it, too, counts as arithmetic behind the layers; its range is needed all the same."""
+    model = chain(*SILU)
+    del model.graph.node[-2].input[2:]
+    to_int8(model, PictureCalibration(np.full((1, 64, 64, 3), 99, np.uint8)), lambda text: None, symmetric=symmetric)
+    onnx.checker.check_model(model, full_check=True)
+
+
+def test_the_symmetric_form_has_no_zero_points_float_biases_and_rounds_nothing_inside_a_silu():
+    model = chain(*SILU)
+    to_int8(model, PictureCalibration(np.full((1, 64, 64, 3), 99, np.uint8)), lambda text: None, symmetric=True)
+    rounded = [node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    assert rounded == ["stem", "silu"]
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    zeros = [array for name, array in tensors.items() if name.endswith("_zero")]
+    assert {array.dtype for array in zeros} == {np.dtype(np.int8)}
+    assert not any(array.any() for array in zeros)
+    biases = {node.input[2] for node in model.graph.node if node.op_type == "Conv"}
+    assert biases == {"bias", "bias_corrected"}
+    assert {tensors[name].dtype for name in biases} == {np.dtype(np.float32)}
+    (output,) = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(
+        None, {"images": np.full((1, 3, 64, 64), 99 / 255, np.float32)}
+    )
+    exact = 3 * 3 * 99 / 255
+    np.testing.assert_allclose(output, 3 * exact / (1 + np.exp(-exact)), rtol=0.03)
+
+
+def test_the_symmetric_form_is_no_option_of_users():
+    with pytest.raises(OptionError, match="Unknown option 'symmetric'"):
+        BACKEND.format.parse_export_options({"symmetric": True})
+
+
 # -- ranges
 
 numbers = arrays.arrays(
@@ -347,6 +389,20 @@ def test_the_range_chosen_holds_zero_and_is_no_worse_than_the_whole(parts, kind)
     scale, zero = scale_and_zero(low, high)
     assert abs(-int(zero) * float(scale) - low) <= 0.51 * float(scale) + 1e-30
     assert abs((STEPS - int(zero)) * float(scale) - high) <= 0.51 * float(scale) + 1e-30
+
+
+@given(st.lists(numbers, min_size=1, max_size=3), st.sampled_from([Seen.plain, Seen.behind_silu]))
+def test_the_reach_chosen_is_no_worse_than_the_whole(parts, kind):
+    histogram = Histogram()
+    for part in parts:
+        histogram.add(part)
+    seen = kind(histogram)
+    reach, whole = best_reach([seen]), float(np.abs(seen.points).max())
+    assert 0 <= reach <= whole
+    assert seen.error(-reach, reach) <= seen.error(-whole, whole) * 1.0001 + 1e-300
+    scale, zero = symmetric_scale(reach)
+    assert zero == 0
+    assert abs(127 * float(scale) - reach) <= 1e-6 * reach + 1e-30
 
 
 def test_the_range_cuts_a_lone_extreme_and_the_half_that_silu_swallows():
@@ -391,11 +447,12 @@ def test_on_a_flat_picture_rounded_weights_give_the_sums_of_whole_ones(groups, t
     step = np.float32(1e-4)  # of the inputs: what rounding the bias costs is nothing here
     made = {
         each.name: numpy_helper.to_array(each)
-        for each in _quantized(
+        for each in _whole_weights(
             numpy_helper.from_array(kernel, "k"),
             numpy_helper.from_array(np.zeros(8, np.float32), "b"),
             step,
             flat[0, :, 0, 0].astype(np.float64),
+            with_bias=True,
         )
     }
     rounded = made["k_quantized"] * made["k_scale"][:, None, None, None]

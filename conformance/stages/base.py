@@ -141,9 +141,12 @@ class SuiteBase:
             cls._subjects = {}
         return cls._subjects
 
-    def need(self, registry: Registry, settings: Settings, *features: Feature) -> None:
-        """End a test that asks for a declared gap, or for a precision that the run was not asked for."""
-        need(registry.get(self.format).format, *features, wanted=settings.precisions)
+    def need(self, registry: Registry, settings: Settings, *features: Feature, runs: bool = True) -> None:
+        """End a test that asks for a declared gap, or for a precision that the run was not asked for.
+
+        With `runs=False` what follows makes and reads files, and runs none.
+        """
+        need(registry.get(self.format).format, *features, wanted=settings.precisions, runs=runs)
 
 
 def needs_torch() -> None:

@@ -25,6 +25,7 @@ from segkit.core.backend import Anchors, Feature, Gap, Precision, Selected
 from segkit.core.backend.options import BY_PRECISION, describe
 from segkit.core.backend.registry import Registry
 from segkit.core.errors import UnsupportedError
+from segkit.core.inference.session import Session
 
 FOREIGN: dict[str, bytes | None] = {
     "an empty file": b"",
@@ -80,6 +81,18 @@ class DeclareStage(SuiteBase):
         assert refusal.value.reason == gap.reason, (
             f"{FLAGS[feature]}=True is refused for another reason: {refusal.value}"
         )
+        assert gap.kind in str(refusal.value), f"the refusal does not say that it is {gap.kind}: {refusal.value}"
+
+    @at(Stage.DECLARE)
+    def test_what_cannot_run_says_why(self, registry: Registry, tmp_path: Path) -> None:
+        """Where running is a declared gap (no such hardware, another system), whoever opens a file is told that."""
+        backend = registry.get(self.format)
+        gap = backend.format.support.gap(Feature.PREDICT)
+        if gap is None:
+            return
+        with pytest.raises(UnsupportedError) as refusal:
+            Session(backend, tmp_path / "model", backend.format.parse_load_options({}))
+        assert refusal.value.reason == gap.reason, f"running is refused for another reason: {refusal.value}"
         assert gap.kind in str(refusal.value), f"the refusal does not say that it is {gap.kind}: {refusal.value}"
 
     @at(Stage.DECLARE)

@@ -46,7 +46,7 @@ class MetadataStage(SuiteBase):
     @pytest.mark.parametrize("case", CLASSES, ids=lambda case: f"fp32-{case}")
     def test_metadata_survives(self, registry: Registry, settings: Settings, case: str, tmp_path: Path) -> None:
         """What was sealed is read back, names in any script included, and the file is recognised as its format's."""
-        self.need(registry, settings)
+        self.need(registry, settings, runs=False)
         needs_torch()
         bench = self._named(registry, tmp_path, case)
         made = bench.export(imgsz=SIZE, batch=1)
@@ -63,7 +63,7 @@ class MetadataStage(SuiteBase):
         self, golden: Subject, registry: Registry, settings: Settings, tmp_path: Path
     ) -> None:
         """A file that takes the place of another one is read anew: nothing is remembered by its path."""
-        self.need(registry, settings)
+        self.need(registry, settings, runs=False)
         backend = registry.get(self.format)
         named = self._named(registry, tmp_path / "named", "any-script")
         first, second = golden.export(Precision.FP32).path, named.export(imgsz=SIZE, batch=1).path
@@ -79,7 +79,7 @@ class MetadataStage(SuiteBase):
     @at(Stage.METADATA)
     def test_inspecting_tells_or_refuses(self, bench: Bench, tmp_path: Path) -> None:
         """`inspect` names what the artefact takes and gives as far as it can, and refuses what is damaged by name."""
-        need(bench.backend.format)
+        need(bench.backend.format, runs=False)
         artefact = bench.export(imgsz=(160, 160), batch=1).path
         found = bench.backend.inspect(artefact)
         assert isinstance(found, Inspection), f"inspect() gives {type(found).__name__}, not Inspection"

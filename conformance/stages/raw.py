@@ -83,8 +83,9 @@ class RawStage(SuiteBase):
     @pytest.mark.parametrize("case", CASES, ids=str)
     def test_raw_outputs(self, bench: Bench, registry: Registry, settings: Settings, notes: Notes, case: Case) -> None:
         """Boxes, scores, coefficients and prototypes are those of PyTorch, within the precision's tolerance."""
-        self.need(registry, settings, *case.features)
+        self.need(registry, settings, *case.features, runs=False)
         made = bench.export(imgsz=case.size, batch=case.batch, **bench.switches(*case.features))
+        self.need(registry, settings)
         with bench.load(made, *case.features) as predictor:
             for seed, (count, size) in enumerate(case.runs):
                 batch = reference.pictures(count, size, seed=seed)
@@ -100,9 +101,10 @@ class RawStage(SuiteBase):
         self, own: Subject, registry: Registry, settings: Settings, notes: Notes, precision: Precision
     ) -> None:
         """The same on the user's own weights, or others that are trained, and a real picture."""
-        self.need(registry, settings, *features_of(precision))
-        batch = own.batch(1)
-        with own.bench.load(own.export(precision), *features_of(precision)) as predictor:
+        self.need(registry, settings, *features_of(precision), runs=False)
+        batch, made = own.batch(1), own.export(precision)
+        self.need(registry, settings)
+        with own.bench.load(made, *features_of(precision)) as predictor:
             raw = anchors(predictor.run(batch))
         what = f"{self.format} [{precision}] on {own.bench.weights.name}"
         wanted = own.bench.expected(batch)

@@ -51,11 +51,13 @@ class Requirement:
     """A distribution that a format needs; it is named to the user, never installed.
 
     `distribution` may carry a version range ("onnx>=1.18"); any of `alternatives` (bare names) satisfies it too.
+    `rivals`: they bring the same module and overwrite each other's, so that only one of them may be installed.
     """
 
     distribution: str
     needed_for: frozenset[Feature] = frozenset({Feature.EXPORT, Feature.PREDICT})
     alternatives: tuple[str, ...] = ()
+    rivals: bool = True
 
     @property
     def name(self) -> str:

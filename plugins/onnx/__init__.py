@@ -25,6 +25,7 @@ from segkit.core.backend import (
     Support,
     Switches,
     hookimpl,
+    internal,
 )
 from segkit.core.errors import ModelFileError
 
@@ -37,6 +38,9 @@ class OnnxExportOptions(SelectingExportOptions):
     )
     simplify: bool = Field(default=True, description="fold constants and merge nodes with onnxslim")
     opset: int = Field(default=18, ge=17, le=24, description="ONNX operator set; a higher one needs a newer runtime")
+    symmetric: bool = internal(
+        default=False, description="in int8: no zero points, biases in float, and only what layers take is rounded"
+    )
 
 
 _EXPORT = frozenset({Feature.EXPORT})

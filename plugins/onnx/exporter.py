@@ -52,7 +52,7 @@ def export(job: ExportJob) -> None:
     if options.precision is Precision.FP16:
         to_half(model)
     elif options.precision is Precision.INT8:
-        _to_int8(model, job)
+        _to_int8(model, job, symmetric=options.symmetric)
     if selection := options.selection():
         add_selection(model, selection)
     _tidy(model)
@@ -79,11 +79,11 @@ def _translate(program: Program, opset: int) -> ModelProto:
     return model
 
 
-def _to_int8(model: ModelProto, job: ExportJob) -> None:
+def _to_int8(model: ModelProto, job: ExportJob, *, symmetric: bool) -> None:
     from segkit.plugins.onnx.int8 import to_int8  # runs the network: the other exports need no runtime
 
     assert job.calibration is not None
-    to_int8(model, job.calibration, job.report)
+    to_int8(model, job.calibration, job.report, symmetric=symmetric)
 
 
 def _tidy(model: ModelProto) -> None:

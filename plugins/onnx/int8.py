@@ -11,12 +11,17 @@ joined, pooled, enlarged) keep the numbers they have, so all of them share one r
 Rounded weights shift what a channel sums up, by the same at every pixel: where a picture is flat nothing averages it
 out. What they add in the mean over the calibration pictures is taken off the bias (Nagel et al., Data-Free Quantization
 Through Weight Equalization and Bias Correction, ICCV 2019).
+
+Runtimes that compute in signed 8 bits alone take no zero points and want the bias in float32. They merge a layer with
+the SiLU behind it, which then computes on exact sums: there the file rounds what layers take, and nothing between a
+layer and the end of its SiLU. The symmetric form is for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +30,10 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from segkit.core.backend import Calibration
 from segkit.core.errors import ExportError
 from segkit.plugins.onnx.observing import observe
-from segkit.plugins.onnx.ranges import STEPS, Seen, best_range, scale_and_zero
+from segkit.plugins.onnx.ranges import STEPS, Seen, best_range, best_reach, scale_and_zero, symmetric_scale
 from segkit.plugins.onnx.structure import LAYERS, tail
 
-Numbers = tuple[np.float32, np.uint8]
+Numbers = tuple[np.float32, np.uint8 | np.int8]
 """Scale and zero point."""
 
 _MOVING = {"Concat", "MaxPool", "Resize", "Split"}
@@ -36,16 +41,19 @@ _FLOWING = LAYERS | _MOVING | {"Add", "Mul", "Sigmoid"}
 _STEM_STRIDE = 4
 _LARGEST_BIAS = 1 << 30
 _ROUNDED = "_dequantized"
+_CORRECTED = "_corrected"
 _SIGMOID: Numbers = (np.float32(1 / STEPS), np.uint8(0))
 
 
-def to_int8(model: ModelProto, calibration: Calibration, report: Callable[[str], None]) -> None:
-    """Quantise a float32 model in place, with ranges measured on pictures.
+def to_int8(
+    model: ModelProto, calibration: Calibration, report: Callable[[str], None], *, symmetric: bool = False
+) -> None:
+    """Quantise a float32 model in place, with ranges measured on pictures; `symmetric` as told above.
 
     Raises:
         ExportError: there is nothing to quantise, or the network computes no finite numbers.
     """
-    plan = Plan.of(model.graph)
+    plan = Plan.of(model.graph, symmetric=symmetric)
     if not plan.layers:
         raise ExportError("onnx", "no layer was found that could compute in 8 bits")
     inputs = [node.input[0] for node in plan.layers]
@@ -54,13 +62,18 @@ def to_int8(model: ModelProto, calibration: Calibration, report: Callable[[str],
     seen: dict[str, list[Seen]] = {}
     for name, histogram in histograms.items():
         gated = plan.gated.get(name)
-        seen.setdefault(plan.shared(name), []).append((Seen.before_silu if gated else Seen.plain)(histogram))
+        if not (gated and symmetric):
+            seen.setdefault(plan.shared(name), []).append((Seen.before_silu if gated else Seen.plain)(histogram))
         if gated:
             seen.setdefault(plan.shared(gated.product), []).append(Seen.behind_silu(histogram))
-    numbers = {name: scale_and_zero(*best_range(group)) for name, group in seen.items()}
+    numbers = {name: _numbers(group, symmetric=symmetric) for name, group in seen.items()}
     gates = {gate.sigmoid for gate in plan.gated.values()}
     rounded = {name: _SIGMOID if name in gates else numbers[plan.shared(name)] for name in plan.rounded()}
     _rewrite(model.graph, plan, rounded, means)
+
+
+def _numbers(seen: list[Seen], *, symmetric: bool) -> Numbers:
+    return symmetric_scale(best_reach(seen)) if symmetric else scale_and_zero(*best_range(seen))
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,7 @@ class Plan:
         layers: convolutions that compute in 8 bits.
         gated: SiLU by the output of the layer in front of it, of the stem too.
         outputs: of the graph.
+        symmetric: nothing is rounded between a layer and the end of its SiLU, and biases stay in float32.
     """
 
     nodes: tuple[NodeProto, ...]
@@ -89,9 +103,10 @@ class Plan:
     gated: Mapping[str, Gate]
     outputs: frozenset[str]
     _leader: Mapping[str, str]
+    symmetric: bool = False
 
     @classmethod
-    def of(cls, graph: GraphProto) -> Plan:
+    def of(cls, graph: GraphProto, *, symmetric: bool = False) -> Plan:
         """Look at a float32 graph."""
         behind, strides, gated = tail(graph), _strides(graph), _gates(graph)
         nodes = [node for node in graph.node if node.output[0] not in behind]
@@ -99,7 +114,7 @@ class Plan:
         deep = [node for node in nodes if strides.get(node.output[0], 0) > _STEM_STRIDE and pixels not in node.input]
         layers = [node for node in deep if node.op_type == "Conv" and node.output[0] in gated]
         outputs = frozenset(entry.name for entry in graph.output)
-        return cls(tuple(nodes), tuple(deep), tuple(layers), gated, outputs, _leaders(deep))
+        return cls(tuple(nodes), tuple(deep), tuple(layers), gated, outputs, _leaders(deep), symmetric)
 
     def shared(self, name: str) -> str:
         """The value whose range `name` has: its own, unless it is moved."""
@@ -113,7 +128,8 @@ class Plan:
         for node in self.deep:
             if node in self.layers:
                 gate = self.gated[node.output[0]]
-                names = [node.input[0], node.output[0], gate.sigmoid, gate.product]
+                inner = [] if self.symmetric else [node.output[0], gate.sigmoid]
+                names = [node.input[0], *inner, gate.product]
             elif node.op_type in _MOVING | {"Add"}:
                 names = [*_data(node), *node.output]
             else:
@@ -129,7 +145,13 @@ class Plan:
         wanted = {self.shared(name) for name in self.rounded()}
         behind_gate = {gate.product: name for name, gate in self.gated.items()}
         made = [name for node in self.nodes if node.op_type in LAYERS | {"Add", "Mul"} for name in node.output]
-        return {behind_gate.get(name, name): None for name in made if self.shared(name) in wanted}
+        # A layer's SiLU may be outside of these nodes: behind it there may be nothing but arithmetic.
+        gives = {name: gate.product for name, gate in self.gated.items()}
+        return {
+            behind_gate.get(name, name): None
+            for name in made
+            if self.shared(name) in wanted or self.shared(gives.get(name, name)) in wanted
+        }
 
 
 def _strides(graph: GraphProto) -> dict[str, int]:
@@ -196,8 +218,15 @@ def _rewrite(
         if node.output[0] in layers:
             taken = node.input[0].removesuffix(_ROUNDED)
             kernel, bias = node.input[1:]
-            graph.initializer.extend(_quantized(weights[kernel], weights[bias], numbers[taken][0], means[taken]))
-            for place, name in enumerate((kernel, bias), 1):
+            rounded = (kernel,) if plan.symmetric else (kernel, bias)
+            graph.initializer.extend(
+                _whole_weights(
+                    weights[kernel], weights[bias], numbers[taken][0], means[taken], with_bias=bias in rounded
+                )
+            )
+            if plan.symmetric:
+                node.input[2] = f"{bias}{_CORRECTED}"
+            for place, name in enumerate(rounded, 1):
                 nodes.append(_dequantize(name, axis=0))
                 node.input[place] = f"{name}{_ROUNDED}"
         nodes.append(node)
@@ -214,11 +243,12 @@ def _rewrite(
     del graph.value_info[:]
 
 
-def _quantized(
-    kernel: TensorProto, bias: TensorProto, step: np.float32, mean: NDArray[np.float64]
+def _whole_weights(
+    kernel: TensorProto, bias: TensorProto, step: np.float32, mean: NDArray[np.float64], *, with_bias: bool
 ) -> Iterator[TensorProto]:
-    """Weights (out, in, h, w) in -127..127 with a scale for each output channel, and the bias (out,) in steps of the
-    sums: those of the weights times `step`, that of the inputs. `mean` (channels,) of the inputs.
+    """Weights (out, in, h, w) in -127..127 with a scale for each output channel, and the bias (out,) less what rounding
+    them adds where the inputs' channels have this `mean` (channels,). `with_bias` it is in steps of the sums: those of
+    the weights times `step`, that of the inputs.
     """
     weights, offsets = numpy_helper.to_array(kernel), numpy_helper.to_array(bias)
     # Tiny weights beside a large bias: its steps must not be so small that it has no place in 32 bits.
@@ -227,9 +257,12 @@ def _quantized(
     whole = np.clip(np.rint(weights / scales[:, None, None, None]), -127, 127).astype(np.int8)
     yield numpy_helper.from_array(whole, f"{kernel.name}_quantized")
     yield from _constants(kernel.name, scales, np.zeros(len(scales), np.int8))
+    corrected = offsets - _shift(whole * scales.astype(np.float64)[:, None, None, None] - weights, mean)
+    if not with_bias:
+        yield numpy_helper.from_array(corrected.astype(np.float32), f"{bias.name}{_CORRECTED}")
+        return
     steps = (scales * step).astype(np.float32)
-    shift = _shift(whole * scales.astype(np.float64)[:, None, None, None] - weights, mean)
-    yield numpy_helper.from_array(np.rint((offsets - shift) / steps).astype(np.int32), f"{bias.name}_quantized")
+    yield numpy_helper.from_array(np.rint(corrected / steps).astype(np.int32), f"{bias.name}_quantized")
     yield from _constants(bias.name, steps, np.zeros(len(steps), np.int32))
 
 
@@ -241,7 +274,7 @@ def _shift(errors: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np
 
 
 def _constants(
-    name: str, scale: np.float32 | NDArray[np.float32], zero: np.uint8 | NDArray[np.int8] | NDArray[np.int32]
+    name: str, scale: np.float32 | NDArray[np.float32], zero: np.integer[Any] | NDArray[np.int8] | NDArray[np.int32]
 ) -> Iterator[TensorProto]:
     yield numpy_helper.from_array(np.asarray(scale), f"{name}_scale")
     yield numpy_helper.from_array(np.asarray(zero), f"{name}_zero")

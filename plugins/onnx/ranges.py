@@ -22,6 +22,7 @@ _HALF = 4096
 _NORM = 2.5
 """Between 2 and 4 makes little difference; at 2 high scores suffer, at 6 the small differences of background do."""
 _CANDIDATES = np.linspace(1 / 64, 1, 64)
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 class Histogram:
@@ -113,10 +114,21 @@ def best_range(seen: Sequence[Seen]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def best_reach(seen: Sequence[Seen]) -> float:
+    """The same for a range from -reach to reach, as symmetric numbers have it."""
+    farthest = max(0.0, *(float(np.abs(item.points).max(initial=0)) for item in seen))
+    return float(min(_CANDIDATES * farthest, key=lambda bound: sum(item.error(-bound, bound) for item in seen)))
+
+
 def scale_and_zero(low: float, high: float) -> tuple[np.float32, np.uint8]:
     """The step of a range, and the whole number that stands for 0."""
-    scale = max((high - low) / STEPS, float(np.finfo(np.float32).tiny))
+    scale = max((high - low) / STEPS, _TINY)
     return np.float32(scale), np.uint8(round(-low / scale))
+
+
+def symmetric_scale(reach: float) -> tuple[np.float32, np.int8]:
+    """The step of a range from -reach to reach, and 0, which stands for itself."""
+    return np.float32(max(reach / 127, _TINY)), np.int8(0)
 
 
 def silu(x: Array) -> Array:
