@@ -6,10 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
+from toy_format import ToyRegistry
 
+from segkit.conformance.probed import works_nevertheless
 from segkit.conformance.stage import Stage
+from segkit.core.backend import Feature
+from segkit.core.backend.registry import Registry
 
 pytest.importorskip("torch")
 
@@ -54,6 +59,33 @@ def test_a_backend_without_a_fault_is_green(tmp_path):
     found = run(tmp_path, "")
     assert not found["red"], found["said"]
     assert len(found["passed"]) > 40
+
+
+@pytest.fixture
+def behind_the_gap(monkeypatch):
+    """A registry whose toy has this fault behind its gap, in child processes, too."""
+
+    def made(fault):
+        monkeypatch.setenv("TOY_GAP", fault)
+        return ToyRegistry(fault)
+
+    return made
+
+
+def test_a_gap_that_ends_its_process_is_confirmed_by_that(tmp_path, behind_the_gap):
+    assert not works_nevertheless(behind_the_gap("a gap that crashes"), "toy", Feature.HALF, tmp_path)
+    assert (tmp_path / "made" / "1").exists(), "the artefact of the gap was made: what ended the process came after"
+
+
+def test_a_gap_that_hangs_is_confirmed_by_that(tmp_path, behind_the_gap):
+    begun = time.monotonic()
+    assert not works_nevertheless(behind_the_gap("a gap that hangs"), "toy", Feature.HALF, tmp_path, patience=2)
+    assert time.monotonic() - begun < 60
+
+
+def test_a_probe_that_never_began_confirms_nothing(tmp_path):
+    with pytest.raises(AssertionError, match=r"ended with 1 before it began:\n(.|\n)*UnknownFormatError"):
+        works_nevertheless(Registry(), "nobody's", Feature.HALF, tmp_path)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

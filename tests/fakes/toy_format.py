@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import threading
@@ -37,6 +38,9 @@ from segkit.core.errors import ModelFileError, OptionError
 from segkit.core.images import ImageBatch
 
 GAP = Gap(GapKind.NOT_IMPLEMENTED, "this one is for tests")
+GAPS = ("a gap that works", "a gap that crashes", "a gap that hangs")
+"""Faults behind a gap: they are looked for in child processes, which learn of them from TOY_GAP."""
+
 KEPT: list[bytearray] = []
 INPUT = {
     "red and blue swapped": lambda images: images[:, ::-1],
@@ -84,7 +88,11 @@ class ToyPredictor(Predictor):
             time.sleep(0.02)
             images = self.images
         raw = OUTPUT.get(self.fault, lambda same: same)(reference.outputs_of(self.network, ImageBatch.from_f32(images)))
-        if self.fault == "a gap that works" and self.metadata.segkit.precision is Precision.FP16:
+        if self.fault in GAPS and self.metadata.segkit.precision is Precision.FP16:
+            if self.fault == "a gap that crashes":
+                os.abort()
+            if self.fault == "a gap that hangs":
+                time.sleep(600)
             raw = replace(raw, boxes=raw.boxes.astype(np.float16).astype(np.float32))
         return self.reused(raw) if self.fault == "reused buffer" else raw
 
@@ -108,10 +116,9 @@ class ToyBackend(Backend):
         export_options=ExportOptions,
         support=Support(dict.fromkeys(Feature, GAP) | {Feature.EXPORT: FULL, Feature.PREDICT: FULL}),
     )
-    fault = ""
 
     def __init__(self):
-        self.known = {}
+        self.known, self.fault = {}, os.environ.get("TOY_GAP", "")
 
     def export(self, job):
         if getattr(sys.modules["__main__"], "__spec__", None) and "worker" in sys.modules["__main__"].__spec__.name:
@@ -151,14 +158,15 @@ def segkit_backends():
 
 
 class ToyRegistry(Registry):
-    """The toy alone, with its fault in this process: child processes have it without."""
+    """The toy alone, with its fault in this process: child processes have it without, but for what is behind a gap."""
 
     def __init__(self, fault):
         super().__init__()
         self.register("toy", "toy_format")
         toy = self.get("toy")
         toy.fault = fault
-        if fault == "a gap that works":
+        if fault in GAPS:
+            os.environ["TOY_GAP"] = fault
             gap = Gap(GapKind.UNSUPPORTED_BY_RUNTIME, "this one is for tests")
             toy.format = replace(toy.format, support=Support({**toy.format.support, Feature.HALF: gap}))
 
