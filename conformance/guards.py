@@ -23,7 +23,8 @@ STATM, HANDLES, TASKS = Path("/proc/self/statm"), Path("/proc/self/fd"), Path("/
 
 @contextmanager
 def left_in(beside: Path, cwd: Path, litter: list[str]) -> Iterator[None]:
-    """Work in the new folder `cwd`; what a plugin leaves there, or beside the model, is added to `litter`.
+    """Work in the new folder `cwd`; what a plugin leaves there, or beside the model, is added to `litter` with its
+    place.
 
     Temporary files do not count: a user's export has a folder for them, which goes with it.
     """
@@ -31,7 +32,8 @@ def left_in(beside: Path, cwd: Path, litter: list[str]) -> Iterator[None]:
     before = set(beside.iterdir())
     with chdir(cwd):
         yield
-    litter += sorted(path.name for path in [*cwd.iterdir(), *(set(beside.iterdir()) - before)])
+    litter += sorted(f"{path.name} in the working folder" for path in cwd.iterdir())
+    litter += sorted(f"{path.name} beside the model" for path in set(beside.iterdir()) - before)
 
 
 @contextmanager

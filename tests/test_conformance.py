@@ -376,15 +376,15 @@ def make(folder):
     return folder
 
 
-@pytest.mark.parametrize("where", ["cwd", "beside"])
+@pytest.mark.parametrize("where", ["in the working folder", "beside the model"])
 def test_litter_outside_the_target_is_found(tmp_path, where):
     beside, litter = make(tmp_path / "beside"), []
     with left_in(beside, tmp_path / "clean", litter):
         pass
     assert litter == []
     with left_in(beside, tmp_path / "cwd", litter):
-        (beside / "cache.bin" if where == "beside" else Path("cache.bin")).touch()
-    assert litter == ["cache.bin"]
+        (beside / "cache.bin" if where == "beside the model" else Path("cache.bin")).touch()
+    assert litter == [f"cache.bin {where}"]
 
 
 class Freedoms(ExportOptions):

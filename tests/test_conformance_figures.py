@@ -227,7 +227,7 @@ def test_what_is_left_beside_the_model_and_in_the_working_folder_is_found_and_no
         folder(beside / "profile")
         (beside / "model.pt").write_bytes(b"new")
         (elsewhere / "kept").touch()
-    assert litter == ["profile", "tuning.cache"]
+    assert litter == ["tuning.cache in the working folder", "profile beside the model"]
     assert Path.cwd() == before
 
 

@@ -31,7 +31,8 @@ FAULTS = {
     "stale metadata": (Stage.METADATA, "not there any more"),
     "results shared between threads": (Stage.CONTRACT, "too far from PyTorch"),
     "a leak": (Stage.CONTRACT, "MB more"),
-    "a file left behind": (Stage.CONTRACT, "cache.bin"),
+    "a file left behind": (Stage.CONTRACT, "the exporter left cache.bin in the working folder"),
+    "a cache beside the artefact": (Stage.CONTRACT, "running a file leaves toy.cache beside the model"),
 }
 
 IN_CHILDREN = "killed or damaged or time_and_size or light"

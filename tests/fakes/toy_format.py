@@ -134,6 +134,8 @@ class ToyBackend(Backend):
         weights = next(path.glob("weights.*"), None)
         if weights is None:
             raise ModelFileError(path, "there are no weights in it")
+        if self.fault == "a cache beside the artefact":
+            path.with_name("toy.cache").touch()
         if self.fault == "a leak":
             KEPT.append(bytearray(b"x" * (2 << 20)))
         return ToyPredictor(weights, metadata, self.fault)
