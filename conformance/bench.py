@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
 from segkit.conformance import reference
+from segkit.conformance.compare import OUTPUTS
 from segkit.conformance.guards import left_in, network_calls
 from segkit.core.backend import Anchors, Backend, Feature, Metadata, Predictor, Selected
 from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.chain import Link
 from segkit.core.backend.options import Options
 from segkit.core.backend.pipeline import ExportResult, ModelCard, export, plan
-from segkit.core.backend.registry import Registry
+from segkit.core.backend.registry import Registry, default_registry
 from segkit.core.backend.returned import metadata_of
 from segkit.core.images import ImageBatch, Picture, Size
 
@@ -23,19 +27,35 @@ class Bench:
     """Exports `weights` to a format on demand and knows what PyTorch makes of the same pictures."""
 
     def __init__(
-        self, registry: Registry, name: str, weights: Path, folder: Path, seen: Sequence[Picture] = ()
+        self,
+        registry: Registry,
+        name: str,
+        weights: Path,
+        folder: Path,
+        seen: Sequence[Picture] = (),
+        after: Bench | None = None,
     ) -> None:
-        """`folder` takes the artefacts; int8 is calibrated with the pictures `seen`, or with some made from a seed."""
+        """`folder` takes the artefacts; int8 is calibrated with the pictures `seen`, or with some made from a seed.
+
+        Where the plain export of the bench `after` has failed, this one makes none: that would be the same fault again.
+        """
         self.registry, self.weights, self.folder, self.seen = registry, weights.resolve(), folder, seen
+        self.after = after
         self.backend: Backend = registry.get(name)
         self.litter: list[str] = []
         self.calls: list[str] = []
         self._made: dict[str, ExportResult] = {}
+        self._failed: dict[str, str] = {}
 
     @cached_property
     def network(self) -> Any:
         """The reference network."""
         return reference.network_of(self.weights)
+
+    @cached_property
+    def size(self) -> Size:
+        """(height, width) that the weights were trained at."""
+        return own_size(self.weights)
 
     def export(self, **options: Any) -> ExportResult:
         """The artefact for these options, through the same road as a user's export, but in this process.
@@ -46,10 +66,28 @@ class Bench:
         if fmt.holds_weights:
             own = metadata_of(self.backend, self.weights) or Metadata()
             return ExportResult(self.weights, self.weights.stat().st_size, 0.0, own)
-        key = repr(sorted(options.items()))
+        folder = self.folder / str(len(self._made) + len(self._failed))
+        return self.once(_key(options), lambda: self.export_to(folder, **options))
+
+    def once(self, key: str, make: Callable[[], ExportResult]) -> ExportResult:
+        """What `make` makes, for the first who asks. Where it fails, or the plain export has, the others skip: one
+        fault is one red test.
+        """
+        if key in self._failed or self.fault:
+            pytest.skip(f"not judged, because an export has failed: {self._failed.get(key) or self.fault}")
         if key not in self._made:
-            self._made[key] = self.export_to(self.folder / str(len(self._made)), **options)
+            try:
+                self._made[key] = make()
+            except Exception as error:
+                self._failed[key] = next(iter(str(error).splitlines()), "") or type(error).__name__
+                raise
         return self._made[key]
+
+    @property
+    def fault(self) -> str | None:
+        """How the plain export failed, this bench's or that of the one before it."""
+        earlier = self.after.fault if self.after else None
+        return earlier or (self._failed.get(_key({"imgsz": self.size, "batch": 1})) if self._failed else None)
 
     def export_to(self, folder: Path, name: str | None = None, **options: Any) -> ExportResult:
         """The same anew, into a folder that is made if need be; what is left elsewhere is added to `litter`,
@@ -102,11 +140,24 @@ def switching(model: type[Options], features: Iterable[Feature]) -> dict[str, An
     return chosen
 
 
+def own_size(weights: Path) -> Size:
+    """The input size that weights were trained at."""
+    found = metadata_of(default_registry().recognise(weights), weights)
+    return found.imgsz if found else (640, 640)
+
+
 def anchors(raw: Anchors | Selected) -> Anchors:
     """The outputs of a network without NMS.
 
     Raises:
-        AssertionError: the predictor says that the graph has selected already.
+        AssertionError: the predictor says that the graph has selected already, or gives no arrays.
     """
     assert isinstance(raw, Anchors), f"an artefact exported without nms gave {type(raw).__name__}, not Anchors"
+    for name in OUTPUTS:
+        given = getattr(raw, name)
+        assert isinstance(given, np.ndarray), f"{name} is {type(given).__name__}, not a numpy array"
     return raw
+
+
+def _key(options: Mapping[str, Any]) -> str:
+    return repr(sorted(options.items()))

@@ -16,16 +16,20 @@ OUTPUTS = ("boxes", "scores", "coefficients", "prototypes")
 
 @dataclass(frozen=True)
 class Deviation:
-    """How one output differs from the reference: largest and mean absolute error, signal to noise in decibels."""
+    """How one output differs from the reference: largest and mean absolute error, signal to noise in decibels, and how
+    many of its values are NaN.
+    """
 
     output: str
     maximum: float
     mean: float
     snr: float
+    nan: int = 0
 
     def __str__(self) -> str:
         """One line of a report."""
-        return f"{self.output}: max {self.maximum:.3g}, mean {self.mean:.3g}, SNR {self.snr:.1f} dB"
+        text = f"{self.output}: max {self.maximum:.3g}, mean {self.mean:.3g}, SNR {self.snr:.1f} dB"
+        return f"{text}, {self.nan} values are NaN" if self.nan else text
 
     def within(self, tolerance: Tolerance) -> bool:
         """Whether it is small enough; never so for an output with NaN in it."""
@@ -41,10 +45,12 @@ def compare(got: Anchors, wanted: Anchors) -> list[Deviation]:
     found = []
     for output in OUTPUTS:
         given, reference = getattr(got, output), getattr(wanted, output)
+        assert isinstance(given, np.ndarray), f"{output} is {type(given).__name__}, not a numpy array"
         assert given.shape == reference.shape, f"{output}: shape {given.shape}, should be {reference.shape}"
         assert given.dtype == np.float32, f"{output}: dtype {given.dtype}, should be float32"
         error = np.abs(given.astype(np.float64) - reference)
-        found.append(Deviation(output, float(error.max()), float(error.mean()), _snr(reference, error)))
+        nan = int(np.isnan(given).sum())
+        found.append(Deviation(output, float(error.max()), float(error.mean()), _snr(reference, error), nan))
     return found
 
 

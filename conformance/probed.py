@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 
 from segkit.conformance import reference
-from segkit.conformance.bench import Bench
+from segkit.conformance.bench import Bench, own_size
 from segkit.conformance.children import environment, module_of, registry_with
 from segkit.conformance.compare import compare
 from segkit.conformance.gaps import Undeclared
 from segkit.conformance.golden import GOLDEN
-from segkit.conformance.subject import generated, own_size
+from segkit.conformance.subject import generated
 from segkit.conformance.tolerance import TOLERANCES
 from segkit.core.backend import Anchors, Feature, Precision, Selected
 from segkit.core.backend.options import BY_PRECISION

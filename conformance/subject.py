@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pytest
@@ -18,11 +17,10 @@ from segkit.conformance.diagnosis import input_fault, output_faults
 from segkit.conformance.gaps import features_of
 from segkit.conformance.golden import held_out
 from segkit.conformance.stage import Stage
-from segkit.conformance.tolerance import TOLERANCES
+from segkit.conformance.tolerance import Bounds, Tolerance
 from segkit.core.backend import Anchors, Precision
+from segkit.core.backend.faults import words
 from segkit.core.backend.pipeline import ExportResult
-from segkit.core.backend.registry import default_registry
-from segkit.core.backend.returned import metadata_of
 from segkit.core.images import ImageBatch, Picture, Size
 from segkit.core.images.sources import open_sources
 
@@ -41,6 +39,27 @@ class Labelled:
     split: str
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with raw outputs.
+
+    Attributes:
+        stage: the one that is red for it.
+        words: in one line.
+        whole: with every figure.
+        error: what was raised, where there are no outputs at all.
+    """
+
+    stage: Stage
+    words: str
+    whole: str
+    error: Exception | None = None
+
+    def skip(self) -> NoReturn:
+        """End a test that cannot judge for it."""
+        pytest.skip(f"not judged, because of what stage {self.stage} has found: {self.words}")
+
+
 class Subject:
     """A model on the bench, and the pictures that it is shown.
 
@@ -48,23 +67,30 @@ class Subject:
         bench: exports of the model.
         size: of its input.
         pictures: BGR.
+        bounds: what its outputs are held against.
         labelled: a data set to score on, or None.
-        again: a second export with the same options, once it has been made.
         scores: those of the weights themselves over `labelled`, once they are known.
     """
 
-    again: ExportResult | None = None
     scores: SegmentationMetrics | None = None
 
-    def __init__(self, name: str, bench: Bench, pictures: Sequence[Picture], labelled: Labelled | None) -> None:
-        """`name` is how messages call it."""
+    def __init__(
+        self,
+        name: str,
+        bench: Bench,
+        pictures: Sequence[Picture],
+        labelled: Labelled | None,
+        bounds: Bounds | None = None,
+    ) -> None:
+        """`name` is how messages call it; `bounds` are the backend's."""
+        self.bounds = bounds or Bounds()
         self.name, self.bench, self.pictures, self.labelled = name, bench, pictures, labelled
-        self._sound: dict[Precision, tuple[Stage, str] | None] = {}
+        self._faults: dict[Precision, Fault | None] = {}
 
-    @cached_property
+    @property
     def size(self) -> Size:
         """(height, width) that the weights were trained at."""
-        return own_size(self.bench.weights)
+        return self.bench.size
 
     def export(self, precision: Precision) -> ExportResult:
         """The plain artefact in a precision."""
@@ -75,42 +101,55 @@ class Subject:
         """The first pictures as input."""
         return ImageBatch(self.pictures[:count], self.size)
 
-    def unsound(self, precision: Precision) -> tuple[Stage, str] | None:
-        """The stage that has found raw outputs of this precision wrong, and how; None where they are right."""
-        if precision not in self._sound:
-            batch = self.batch(4)
-            with self.bench.load(self.export(precision), *features_of(precision)) as predictor:
-                raw = anchors(predictor.run(batch))
-                fault = fault_of(raw, batch, self.bench, precision)
-                before = raw.scores.copy()
-                predictor.run(ImageBatch.from_u8(255 - batch.u8_nhwc))
-            if fault is None and not np.array_equal(before, raw.scores):
-                fault = Stage.RAW, "results change with the next run"
-            self._sound[precision] = fault
-        return self._sound[precision]
+    def fault(self, precision: Precision) -> Fault | None:
+        """What is wrong with raw outputs of this precision; None where they are right. Stage raw asks, too: what others
+        do not judge for it is red there.
+        """
+        if precision not in self._faults:
+            made = self.export(precision)
+            try:
+                self._faults[precision] = self._look(made, precision)
+            except Exception as error:
+                what = f"running the first pictures fails: {words(error)}"
+                self._faults[precision] = Fault(Stage.RAW, what.splitlines()[0], what, error)
+        return self._faults[precision]
 
     def must_be_sound(self, precision: Precision) -> None:
         """Skip what follows from raw outputs that are wrong: one fault is one red stage, the one that names it."""
-        if fault := self.unsound(precision):
-            pytest.skip(f"not judged, because of what stage {fault[0]} has found: {fault[1]}")
+        if fault := self.fault(precision):
+            fault.skip()
+
+    def must_run(self, precision: Precision = Precision.FP32) -> None:
+        """Skip what only asks for outputs, right or wrong, where there are none."""
+        if (fault := self.fault(precision)) and fault.error:
+            fault.skip()
+
+    def _look(self, made: ExportResult, precision: Precision) -> Fault | None:
+        batch = self.batch(4)
+        with self.bench.load(made, *features_of(precision)) as predictor:
+            raw = anchors(predictor.run(batch))
+            fault = fault_of(raw, batch, self.bench, self.bounds.tolerance(precision))
+            before = raw.scores.copy()
+            predictor.run(ImageBatch.from_u8(255 - batch.u8_nhwc))
+        if fault is None and not np.array_equal(before, raw.scores, equal_nan=True):
+            return Fault(Stage.RAW, "results change with the next run", "results change with the next run")
+        return fault
 
 
-def fault_of(raw: Anchors, batch: ImageBatch, bench: Bench, precision: Precision) -> tuple[Stage, str] | None:
+def fault_of(raw: Anchors, batch: ImageBatch, bench: Bench, tolerance: Tolerance) -> Fault | None:
     """What is wrong with raw outputs, and which stage says so: input in another form, or anything else."""
     wanted = bench.expected(batch)
     try:
-        check(raw, wanted, TOLERANCES[precision], "it")
+        check(raw, wanted, tolerance, "it")
     except AssertionError as error:
-        if words := input_fault(raw, batch, bench.expected):
-            return Stage.PREPROCESS, words
-        return Stage.RAW, "; ".join(output_faults(raw, wanted, batch.size)) or str(error).splitlines()[0]
+        whole = str(error)
+        if found := input_fault(raw, batch, bench.expected):
+            return Fault(Stage.PREPROCESS, found, whole)
+        hints = [*output_faults(raw, wanted, batch.size)]
+        figures = [line.removeprefix("! ") for line in whole.splitlines() if line.startswith("! ")]
+        said = "; ".join(hints or figures) or whole.splitlines()[0]
+        return Fault(Stage.RAW, said, "\n".join([whole, *(f"likely: {hint}" for hint in hints)]))
     return None
-
-
-def own_size(weights: Path) -> Size:
-    """The input size that weights were trained at."""
-    found = metadata_of(default_registry().recognise(weights), weights)
-    return found.imgsz if found else (640, 640)
 
 
 def generated(folder: Path) -> tuple[list[Picture], list[Picture], Path]:

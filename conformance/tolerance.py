@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 
 from segkit.core.backend import Precision
@@ -101,9 +102,44 @@ class Allowance:
     reason: str
 
 
+def allowances_of(declared: object) -> list[Allowance]:
+    """What the attribute `allowances` of a backend asks for: {name of the bound: (value, reason)}.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    form = "{name of a bound: (value, reason)}"
+    if not isinstance(declared, Mapping):
+        raise ValueError(f"allowances are {form}, not {declared!r}")
+    for name, asked in declared.items():
+        if not (isinstance(asked, tuple | list) and len(asked) == 2):
+            raise ValueError(f"allowances are {form}: that for '{name}' is {asked!r}")
+    return [Allowance(name, value, reason) for name, (value, reason) in declared.items()]
+
+
 _PIXEL = "one pixel of an object of a thousand is worth .001"
 _HALF = "11 bits of mantissa"
 _BYTE = "8 bits: a score near the threshold may cross it"
+
+_ROUNDED = {
+    Precision.FP32: "sums of float32 in another order",
+    Precision.FP16: "11 bits of mantissa through some 60 layers",
+    Precision.INT8: "8 bits through some 60 layers",
+}
+
+
+def _raw(precision: Precision, output: str) -> str:
+    """Name of the bound of a raw output, e.g. "fp32 raw boxes"; "fp32 raw SNR"."""
+    return f"{precision} raw {'SNR' if output == 'snr' else output}"
+
+
+def _raw_bounds() -> Iterator[Bound]:
+    units = {"boxes": "px", "snr": "dB"}
+    for precision, tolerance in TOLERANCES.items():
+        for output, limit in asdict(tolerance).items():
+            unit, reason = units.get(output, ""), _ROUNDED[precision]
+            yield Bound(_raw(precision, output), limit, output == "snr", unit, reason)
+
 
 BOUNDS: Mapping[str, Bound] = MappingProxyType(
     {
@@ -127,10 +163,13 @@ BOUNDS: Mapping[str, Bound] = MappingProxyType(
             Bound("int8 match", 0.9, True, "", _BYTE),
             Bound("int8 mean mask IoU", 0.93, True, "", "8 bits"),
             Bound("int8 mAP", 0.02, False, "", "8 bits"),
+            *_raw_bounds(),
         )
     }
 )
-"""Of objects and of scores over a data set. A figure that has none here is only reported."""
+"""Of objects, of scores over a data set, and of raw outputs (those of `TOLERANCES`, by name). A figure that has none
+here is only reported.
+"""
 
 
 class Bounds:
@@ -140,14 +179,20 @@ class Bounds:
         """Take the allowances in.
 
         Raises:
-            ValueError: there is no such bound, no reason, or the bound would not be wider.
+            ValueError: there is no such bound, no reason, no number, or the bound would not be wider.
         """
         self._bounds = dict(BOUNDS)
         for asked in allowances:
+            if not isinstance(asked, Allowance):
+                raise ValueError(f"{asked!r} is no Allowance")
             if asked.bound not in BOUNDS:
                 raise ValueError(f"an allowance for '{asked.bound}': the bounds are {', '.join(BOUNDS)}")
-            if len(asked.reason.split()) < 3:
+            if not isinstance(asked.reason, str) or len(asked.reason.split()) < 3:
                 raise ValueError(f"the allowance for '{asked.bound}' needs a reason that a reader can judge")
+            if isinstance(asked.value, bool) or not isinstance(asked.value, int | float):
+                raise ValueError(f"the allowance for '{asked.bound}' is {asked.value!r}, not a number")
+            if math.isinf(asked.value):
+                raise ValueError(f"the allowance for '{asked.bound}' has no end: nothing would be tested")
             common = BOUNDS[asked.bound]
             wider = asked.value < common.limit if common.least else asked.value > common.limit
             if not wider:  # nor is NaN
@@ -157,6 +202,11 @@ class Bounds:
     def of(self, precision: Precision, figure: str) -> Bound | None:
         """The bound of a figure in a precision, None where it is only reported."""
         return self._bounds.get(f"{precision} {figure}")
+
+    def tolerance(self, precision: Precision) -> Tolerance:
+        """That of raw outputs in a precision."""
+        names = {field.name: _raw(precision, field.name) for field in fields(Tolerance)}
+        return Tolerance(**{name: self._bounds[bound].limit for name, bound in names.items()})
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,11 @@ from segkit.conformance import BackendSuite, reference
 from segkit.conformance.bench import Bench
 from segkit.conformance.compare import check, compare
 from segkit.conformance.damage import DAMAGES, damaged_copies, try_to_load
+from segkit.conformance.diagnosis import output_faults
 from segkit.conformance.guards import left_in
 from segkit.conformance.selected import check_objects, check_selected
+from segkit.conformance.stages.contract import must_refuse
+from segkit.conformance.stages.declare import FLAGS
 from segkit.conformance.stages.raw import CASES
 from segkit.conformance.tolerance import OBJECTS, TOLERANCES
 from segkit.core.backend import (
@@ -40,6 +43,7 @@ from segkit.core.backend import (
     Switches,
 )
 from segkit.core.backend.registry import Registry
+from segkit.core.errors import PluginError
 from segkit.core.inference.decode import select
 
 GAP = Gap(GapKind.NOT_IMPLEMENTED, "this one is for tests")
@@ -73,11 +77,27 @@ def test_a_deviation_is_told_with_its_figures_and_limits():
     ]
 
 
+@pytest.mark.parametrize(
+    "boxes",
+    [np.zeros_like, lambda right: right[..., ::-1].copy(), lambda right: right[:, ::-1].copy()],
+    ids=["zeros", "anchors reversed", "sides reversed"],
+)
+def test_boxes_that_are_wrong_in_another_way_get_no_hint(boxes):
+    wanted = replace(arrays(0), boxes=arrays(0).boxes * np.float32(160))
+    assert not [*output_faults(replace(wanted, boxes=boxes(wanted.boxes)), wanted, (160, 160))]
+
+
+def test_of_two_explanations_the_nearer_one_is_told():
+    wanted = replace(arrays(0), boxes=arrays(0).boxes * np.float32(160))
+    hints = [*output_faults(replace(wanted, boxes=wanted.boxes / np.float32(160)), wanted, (160, 160))]
+    assert hints == ["boxes look as if they were divided by the sides of the input (0..1)"]
+
+
 def test_nan_is_never_within_a_tolerance():
     wanted = arrays(0)
     boxes = wanted.boxes.copy()
     boxes[0, 0, 0] = np.nan
-    with pytest.raises(AssertionError, match="boxes: max nan"):
+    with pytest.raises(AssertionError, match=r"boxes: max nan.*, 1 values are NaN"):
         check(replace(wanted, boxes=boxes), wanted, TOLERANCES[Precision.INT8], "broken")
 
 
@@ -333,8 +353,64 @@ def toy(monkeypatch):
 
 def test_a_complete_declaration_passes(toy):
     BackendSuite().test_declaration_is_complete(ToyRegistry(toy))
-    for feature in Feature:
+    for feature in FLAGS:
         BackendSuite().test_gaps_are_refused_with_their_reason(ToyRegistry(toy), feature)
+
+
+def test_what_is_no_gap_is_skipped_and_not_passed(toy, tmp_path):
+    with pytest.raises(pytest.skip.Exception, match="'predict' is no gap"):
+        BackendSuite().test_gaps_are_refused_with_their_reason(ToyRegistry(toy), Feature.PREDICT)
+    with pytest.raises(pytest.skip.Exception, match="'predict' is no gap"):
+        BackendSuite().test_what_cannot_run_says_why(ToyRegistry(toy), tmp_path)
+    with pytest.raises(pytest.skip.Exception, match="not-implemented is not looked behind"):
+        BackendSuite().test_gaps_of_others_are_still_there(ToyRegistry(toy), Feature.NMS, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [("onnx", "the alias 'tony' never leads here: it is the format 'onnx'"), (None, "the alias 'tony' leads nowhere")],
+    ids=["another", "nobody"],
+)
+def test_an_alias_that_leads_elsewhere_is_found(toy, found, words):
+    toy.format = replace(toy.format, aliases=("tony",))
+    other = ToyBackend()
+    other.format = replace(other.format, name=found or "other")
+
+    class Names(ToyRegistry):
+        def get(self, name):
+            if name == "toy":
+                return self.toy
+            if found is None:
+                raise PluginError("toy", "two claim it")
+            return other
+
+    with pytest.raises(AssertionError, match=words):
+        BackendSuite().test_declaration_is_complete(Names(toy))
+
+
+def test_an_allowance_that_cannot_be_given_is_found_in_the_declaration(toy):
+    toy.allowances = {"fp32 box": 3}
+    with pytest.raises(AssertionError, match=r"allowances are .* that for 'fp32 box' is 3"):
+        BackendSuite().test_declaration_is_complete(ToyRegistry(toy))
+
+
+class Unchecked(Predictor):
+    def __init__(self, problem):
+        self.problem = problem
+
+    def run(self, batch):
+        if self.problem:
+            raise self.problem
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [(RuntimeError("got 192"), "with a SegkitError, not with RuntimeError: got 192"), (None, "they are run")],
+    ids=["runtime", "nothing"],
+)
+def test_a_size_that_the_runtime_alone_refuses_is_found(problem, words):
+    with pytest.raises(AssertionError, match=words):
+        must_refuse(Unchecked(problem), (192, 160))
 
 
 @pytest.mark.parametrize(

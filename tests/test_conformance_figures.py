@@ -8,7 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
-from dataclasses import astuple
+from dataclasses import astuple, fields
 from pathlib import Path
 
 import cv2
@@ -21,7 +21,16 @@ from segkit.conformance.guards import STATM, Holdings, left_in, network_calls
 from segkit.conformance.instances import Seen, mask_iou, match
 from segkit.conformance.objects import CONF, Tally, boundary_iou
 from segkit.conformance.panels import DIFFERENT, LARGEST
-from segkit.conformance.tolerance import BOUNDS, TOLERANCES, UNTRAINED, Allowance, Bound, Bounds
+from segkit.conformance.tolerance import (
+    BOUNDS,
+    TOLERANCES,
+    UNTRAINED,
+    Allowance,
+    Bound,
+    Bounds,
+    Tolerance,
+    allowances_of,
+)
 from segkit.conformance.worst import draw_worst
 from segkit.core.backend import Precision
 from segkit.core.inference.masks import InstanceMasks
@@ -387,6 +396,7 @@ def test_every_bound_has_a_reason_and_is_found_by_precision_and_figure(name):
 
 def test_every_bound_is_one_of_a_figure_that_there_is():
     figures = {item.name for item in counted((BOTH, MOVED)).values()} | {"mAP"}
+    figures |= {f"raw {'SNR' if item.name == 'snr' else item.name}" for item in fields(Tolerance)}
     assert {name.partition(" ")[2] for name in BOUNDS} <= figures
 
 
@@ -413,8 +423,14 @@ REASON = "the chip rounds sums to sixteen bits"
         (Allowance("fp32 box", math.nan, REASON), "is not wider"),
         (Allowance("fp32 mask IoU", 0.9995, REASON), "is not wider than >= 0.999"),
         (Allowance("fp32 mask IoU", math.nan, REASON), "is not wider"),
+        (Allowance("fp32 box", math.inf, REASON), "has no end: nothing would be tested"),
+        (Allowance("fp32 mask IoU", -math.inf, REASON), "has no end: nothing would be tested"),
+        (Allowance("fp32 box", "1", REASON), "is '1', not a number"),
+        (Allowance("fp32 box", True, REASON), "is True, not a number"),
+        (Allowance("fp32 box", 1, None), "needs a reason that a reader can judge"),
+        (("fp32 box", 1, REASON), r"\('fp32 box', 1, .* is no Allowance"),
     ],
-    ids=["unknown", "no reason", "hardly a reason", "narrower", "the same", "NaN", "narrower share", "NaN share"],
+    ids=lambda value: None if isinstance(value, str) else f"{value}"[:60],
 )
 def test_an_allowance_that_makes_no_sense_is_refused(asked, words):
     with pytest.raises(ValueError, match=words):
@@ -430,6 +446,28 @@ def test_an_allowance_widens_one_bound_and_shows_its_reason():
     assert found.holds(0.9)
     assert bounds.of(Precision.FP16, "box") == BOUNDS["fp16 box"]
     assert str(BOUNDS["fp32 box"]) == "<= 0.005 px"
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        (["fp32 box"], r"not \['fp32 box'\]"),
+        ({"fp32 box": 1}, "that for 'fp32 box' is 1"),
+        ({"fp32 box": (1, REASON, 3)}, "that for 'fp32 box' is"),
+    ],
+    ids=["list", "number", "three"],
+)
+def test_allowances_in_another_form_are_refused(declared, words):
+    with pytest.raises(ValueError, match=words):
+        allowances_of(declared)
+
+
+def test_an_allowance_widens_the_bound_of_a_raw_output():
+    assert Bounds().tolerance(Precision.FP16) == TOLERANCES[Precision.FP16]
+    asked = allowances_of({"fp32 raw boxes": (0.1, REASON), "fp32 raw SNR": (50, REASON)})
+    wider = Bounds(asked).tolerance(Precision.FP32)
+    assert (wider.boxes, wider.snr) == (0.1, 50)
+    assert wider.scores == TOLERANCES[Precision.FP32].scores
 
 
 # -- the picture that differs most

@@ -28,12 +28,18 @@ FAULTS = {
     "prototypes transposed": (Stage.RAW, "rows and columns were swapped"),
     "boxes normalised twice": (Stage.RAW, "boxes look as if they were divided by the sides"),
     "reused buffer": (Stage.RAW, "changed after the next run()"),
+    "several pictures at once": (Stage.RAW, "running the first pictures fails: RuntimeError: the arena is full"),
+    "NaN": (Stage.RAW, "values are NaN"),
+    "tensors for arrays": (Stage.RAW, "boxes is Tensor, not a numpy array"),
     "stale metadata": (Stage.METADATA, "not there any more"),
     "results shared between threads": (Stage.CONTRACT, "too far from PyTorch"),
     "a leak": (Stage.CONTRACT, "MB more"),
     "a file left behind": (Stage.CONTRACT, "the exporter left cache.bin in the working folder"),
     "a cache beside the artefact": (Stage.CONTRACT, "running a file leaves toy.cache beside the model"),
 }
+
+ALONE = {"an export that fails": (Stage.EXPORT, "the compiler knows no such operator")}
+"""Faults that turn a single test red, however many need what it looks at."""
 
 IN_CHILDREN = "killed or damaged or time_and_size or light"
 """Tests that look at child processes, where no fault is planted."""
@@ -89,9 +95,10 @@ def test_a_probe_that_never_began_confirms_nothing(tmp_path):
         works_nevertheless(Registry(), "nobody's", Feature.HALF, tmp_path)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [*FAULTS, *ALONE])
 def test_a_planted_fault_turns_the_stage_red_that_names_it(tmp_path, fault):
-    stage, words = FAULTS[fault]
+    stage, words = (FAULTS | ALONE)[fault]
     found = run(tmp_path, fault, "-k", f"not ({IN_CHILDREN})")
     assert [*found["red"]] == [stage], found["said"]
     assert words in found["said"]
+    assert fault not in ALONE or len(found["red"][stage]) == 1, found["said"]

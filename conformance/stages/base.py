@@ -15,9 +15,9 @@ from segkit.conformance.gaps import need
 from segkit.conformance.golden import GOLDEN
 from segkit.conformance.reference import views
 from segkit.conformance.settings import Settings
-from segkit.conformance.stage import Notes
+from segkit.conformance.stage import Notes, Stage
 from segkit.conformance.subject import SHOWN, Labelled, Subject, generated, pictures_of
-from segkit.conformance.tolerance import Allowance, Bounds
+from segkit.conformance.tolerance import Allowance, Bounds, allowances_of
 from segkit.core.backend import Feature, Precision
 from segkit.core.backend.registry import Registry, default_registry
 from segkit.core.images.reading import read_picture
@@ -78,12 +78,15 @@ class SuiteBase:
     @pytest.fixture
     def bounds(self, registry: Registry) -> Bounds:
         """The bounds of this backend."""
-        declared = getattr(registry.get(self.format), "allowances", {})
-        asked = [Allowance(name, value, reason) for name, (value, reason) in declared.items()]
-        return Bounds([*asked, *self.allowances])
+        try:
+            return self.bounds_of(registry)
+        except ValueError as error:
+            pytest.skip(f"not judged, because of what stage {Stage.DECLARE} has found: {error}")
 
     @pytest.fixture
-    def golden(self, registry: Registry, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    def golden(
+        self, registry: Registry, weights: Path, bounds: Bounds, tmp_path_factory: pytest.TempPathFactory
+    ) -> Subject:
         """The suite's own model on generated pictures; one for the whole class, so that every export is made once."""
         needs_torch()
         known = self._known()
@@ -91,7 +94,7 @@ class SuiteBase:
             folder = tmp_path_factory.mktemp(f"{self.format}-golden")
             shown, observed, data = generated(folder)
             bench = Bench(registry, self.format, _copied(weights, folder), _made(folder / "made"), observed)
-            known["golden"] = Subject("golden", bench, shown, Labelled(data, "test"))
+            known["golden"] = Subject("golden", bench, shown, Labelled(data, "test"), bounds)
         return known["golden"]
 
     @pytest.fixture
@@ -99,6 +102,7 @@ class SuiteBase:
         self,
         settings: Settings,
         registry: Registry,
+        bounds: Bounds,
         tmp_path_factory: pytest.TempPathFactory,
         request: pytest.FixtureRequest,
     ) -> Subject:
@@ -118,8 +122,9 @@ class SuiteBase:
                 shown, seen = [whole], views(whole)
             else:
                 shown, seen, _ = generated(folder)
-            bench = Bench(registry, self.format, _copied(weights, folder), _made(folder / "made"), seen)
-            known["own"] = Subject("own", bench, shown, labelled)
+            before = known["golden"].bench if "golden" in known else None
+            bench = Bench(registry, self.format, _copied(weights, folder), _made(folder / "made"), seen, before)
+            known["own"] = Subject("own", bench, shown, labelled, bounds)
         return known["own"]
 
     @pytest.fixture
@@ -134,12 +139,27 @@ class SuiteBase:
         """Exports of the suite's own model."""
         return golden.bench
 
+    @pytest.fixture
+    def running(self, golden: Subject) -> Bench:
+        """The same, for tests that run files: they skip where that is known to fail."""
+        need(golden.bench.backend.format)
+        golden.must_run()
+        return golden.bench
+
     @classmethod
     def _known(cls) -> dict[str, Subject]:
         """Subjects of this very class, not of one that it inherits from."""
         if "_subjects" not in vars(cls):
             cls._subjects = {}
         return cls._subjects
+
+    def bounds_of(self, registry: Registry) -> Bounds:
+        """Those that the backend and this class ask for.
+
+        Raises:
+            ValueError: they ask for what cannot be given.
+        """
+        return Bounds([*allowances_of(getattr(registry.get(self.format), "allowances", {})), *self.allowances])
 
     def need(self, registry: Registry, settings: Settings, *features: Feature, runs: bool = True) -> None:
         """End a test that asks for a declared gap, or for a precision that the run was not asked for.

@@ -23,8 +23,8 @@ from segkit.conformance.settings import Settings
 from segkit.conformance.stage import Notes, Stage, at
 from segkit.conformance.stages.base import SuiteBase
 from segkit.conformance.subject import Subject
-from segkit.conformance.tolerance import TOLERANCES
-from segkit.core.backend import Precision
+from segkit.core.backend import Precision, Predictor
+from segkit.core.backend.faults import words
 from segkit.core.backend.registry import Registry
 from segkit.core.errors import ModelFileError, SegkitError, SourceError
 from segkit.core.images import Picture, Size
@@ -64,20 +64,19 @@ class ContractStage(SuiteBase):
             def run(number: int) -> None:
                 raw, _ = session.compute(batches[number])
                 what = f"{self.format} in one of {THREADS} threads"
-                check(anchors(raw), wanted[number], TOLERANCES[Precision.FP32], what)
+                check(anchors(raw), wanted[number], golden.bounds.tolerance(Precision.FP32), what)
 
             list(pool.map(run, range(len(batches))))
 
     @at(Stage.CONTRACT)
-    def test_opening_and_closing_keeps_nothing(self, bench: Bench, settings: Settings, notes: Notes) -> None:
+    def test_opening_and_closing_keeps_nothing(self, running: Bench, settings: Settings, notes: Notes) -> None:
         """After a hundred times there are no more handles, threads and megabytes than after twenty."""
-        need(bench.backend.format)
-        made = bench.export(imgsz=SIZE, batch=1)
+        made = running.export(imgsz=SIZE, batch=1)
         batch = reference.pictures(1, SIZE)
         settled = Holdings.now()
         count = 2 * SETTLED if settings.quick else OPENED
         for number in range(count):
-            with bench.load(made) as predictor:
+            with running.load(made) as predictor:
                 if number % 10 == 0:
                     predictor.run(batch)
             if number + 1 == SETTLED:
@@ -94,17 +93,15 @@ class ContractStage(SuiteBase):
         assert not over, f"opening and closing {count} times keeps something each time: {', '.join(over)}"
 
     @at(Stage.CONTRACT)
-    def test_no_pictures_are_no_results(self, bench: Bench) -> None:
+    def test_no_pictures_are_no_results(self, running: Bench) -> None:
         """An empty list is no error."""
-        need(bench.backend.format)
-        with closing(self._session(bench)) as session:
+        with closing(self._session(running)) as session:
             assert list(session.predict([], PredictArguments(), _refuse)) == []
 
     @at(Stage.CONTRACT)
-    def test_nothing_seen_is_no_error(self, bench: Bench) -> None:
+    def test_nothing_seen_is_no_error(self, running: Bench) -> None:
         """A picture without an object gives a result without boxes and masks."""
-        need(bench.backend.format)
-        [found] = self._results(bench, [np.full((200, 320, 3), 114, np.uint8)], {"conf": 0.99})
+        [found] = self._results(running, [np.full((200, 320, 3), 114, np.uint8)], {"conf": 0.99})
         assert len(found.boxes) == 0
         assert found.masks is None or len(found.masks) == 0
 
@@ -122,31 +119,26 @@ class ContractStage(SuiteBase):
 
     @at(Stage.CONTRACT)
     @pytest.mark.parametrize("size", [OTHER, ODD], ids=["fp32-other-size", "fp32-no-multiple"])
-    def test_other_sizes_are_refused(self, bench: Bench, size: Size) -> None:
+    def test_other_sizes_are_refused(self, running: Bench, size: Size) -> None:
         """A file of one size takes no other one, and no file takes sides that its stride does not divide."""
-        need(bench.backend.format)
-        if bench.backend.format.holds_weights and size == OTHER:
+        if running.backend.format.holds_weights and size == OTHER:
             pytest.skip("weights take any multiple of their stride")
-        with bench.load(bench.export(imgsz=SIZE, batch=1)) as predictor:
-            with pytest.raises(SegkitError) as refusal:
-                predictor.run(reference.pictures(1, size))
-            assert "\n" not in str(refusal.value), "a refusal is one line"
+        with running.load(running.export(imgsz=SIZE, batch=1)) as predictor:
+            must_refuse(predictor, size)
             raw = anchors(predictor.run(reference.pictures(1, SIZE)))
         assert len(raw.boxes) == 1, "after a refusal the predictor goes on"
 
     @at(Stage.CONTRACT)
     @pytest.mark.parametrize("dtype", ["float64", "int64", "complex64"], ids=lambda dtype: f"fp32-{dtype}")
-    def test_other_types_are_refused(self, bench: Bench, dtype: str) -> None:
+    def test_other_types_are_refused(self, running: Bench, dtype: str) -> None:
         """Pictures are bytes: numbers of another type are no picture, whatever they hold."""
-        need(bench.backend.format)
         with pytest.raises(SourceError):
-            self._results(bench, [np.zeros((64, 64, 3), dtype)], {})
+            self._results(running, [np.zeros((64, 64, 3), dtype)], {})
 
     @at(Stage.CONTRACT)
-    def test_damaged_files_are_refused(self, bench: Bench, registry: Registry, tmp_path: Path) -> None:
+    def test_damaged_files_are_refused(self, running: Bench, registry: Registry, tmp_path: Path) -> None:
         """Cut, empty, random or foreign bytes: one clear line, neither a traceback nor a dead process."""
-        need(bench.backend.format)
-        artefact = bench.export(imgsz=SIZE, batch=1).path
+        artefact = running.export(imgsz=SIZE, batch=1).path
         copies = damaged_copies(artefact, tmp_path / "damaged")
         subtle = damaged_copies(artefact, tmp_path / "subtle", SUBTLE)
         outcomes = try_to_load(registry, self.format, copies | subtle)
@@ -159,8 +151,9 @@ class ContractStage(SuiteBase):
         assert not wrong, "\n".join(["a damaged artefact must give a one-line SegkitError on load:", *wrong])
 
     @at(Stage.CONTRACT)
-    def test_wrong_suffix_is_seen_through_or_refused(self, bench: Bench, registry: Registry, tmp_path: Path) -> None:
+    def test_wrong_suffix_is_seen_through_or_refused(self, golden: Subject, registry: Registry, tmp_path: Path) -> None:
         """An artefact under another name is known by its content, or refused in one line."""
+        bench = golden.bench
         need(bench.backend.format, runs=False)
         artefact = bench.export(imgsz=SIZE, batch=1).path
         renamed = tmp_path / "renamed.bin"
@@ -177,16 +170,19 @@ class ContractStage(SuiteBase):
             return
         assert found.format.name == self.format, f"under another name it is taken for {found.format.name}"
         need(found.format)
+        golden.must_run()
         found.load(renamed, found.format.parse_load_options({})).close()
 
     @at(Stage.CONTRACT)
-    def test_nothing_is_written_elsewhere(self, bench: Bench, tmp_path: Path) -> None:
+    def test_nothing_is_written_elsewhere(self, golden: Subject, tmp_path: Path) -> None:
         """Exports leave nothing beside the model or in the working folder; runs neither."""
+        bench = golden.bench
         need(bench.backend.format, runs=False)
         made = bench.export(imgsz=SIZE, batch=1)
         found = ", ".join(sorted(set(bench.litter)))
         assert not found, f"the exporter left {found}: a user would find that litter"
         need(bench.backend.format)
+        golden.must_run()
         # A copy that nobody has opened yet: beside the other one an earlier predictor may have left something.
         fresh = tmp_path / "fresh" / made.path.name
         fresh.parent.mkdir()
@@ -197,12 +193,14 @@ class ContractStage(SuiteBase):
         assert not litter, f"running a file leaves {', '.join(litter)}"
 
     @at(Stage.CONTRACT)
-    def test_nobody_is_called(self, bench: Bench) -> None:
+    def test_nobody_is_called(self, golden: Subject) -> None:
         """No export and no run touches the network, as far as Python sees it."""
+        bench = golden.bench
         need(bench.backend.format, runs=False)
         made, calls = bench.export(imgsz=SIZE, batch=1), list(bench.calls)
         assert not calls, f"the exporter calls {', '.join(sorted(set(calls)))}"
         need(bench.backend.format)
+        golden.must_run()
         with network_calls(calls), bench.load(made) as predictor:
             predictor.run(reference.pictures(1, SIZE))
         assert not calls, f"the backend calls {', '.join(sorted(set(calls)))}"
@@ -236,6 +234,20 @@ class ContractStage(SuiteBase):
         args = PredictArguments.model_validate(limits)
         with closing(self._session(bench)) as session:
             return list(session.predict(open_sources(list(pictures)), args, _refuse))
+
+
+def must_refuse(predictor: Predictor, size: Size) -> None:
+    """Another size costs one line, and in segkit's own words."""
+    what = f"pictures of {size[0]}x{size[1]} must be refused with a SegkitError"
+    try:
+        predictor.run(reference.pictures(1, size))
+    except SegkitError as error:
+        refusal = str(error)
+    except Exception as error:
+        raise AssertionError(f"{what}, not with {words(error)}") from error
+    else:
+        raise AssertionError(f"{what}: they are run")
+    assert "\n" not in refusal, "a refusal is one line"
 
 
 def _refuse(error: Exception) -> None:

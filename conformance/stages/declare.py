@@ -19,7 +19,7 @@ from segkit.conformance.stages.base import SuiteBase, needs_torch
 from segkit.core.backend import Feature, Gap
 from segkit.core.backend.options import describe
 from segkit.core.backend.registry import Registry
-from segkit.core.errors import UnsupportedError
+from segkit.core.errors import SegkitError, UnsupportedError
 from segkit.core.inference.session import Session
 
 FOREIGN: dict[str, bytes | None] = {
@@ -47,7 +47,7 @@ class DeclareStage(SuiteBase):
 
     @at(Stage.DECLARE)
     def test_declaration_is_complete(self, registry: Registry) -> None:
-        """Every option has a description, every gap a reason, and names lead to artefacts."""
+        """Every option has a description, every gap and wider bound a reason; names and aliases lead where they say."""
         backend = registry.get(self.format)
         backend.format.check(self.format)
         assert backend.format.name == self.format
@@ -62,6 +62,16 @@ class DeclareStage(SuiteBase):
         if backend.format.export_options:
             name = backend.format.artefact_name("stem", backend.format.export_options())
             assert name.startswith("stem"), f"an artefact is named after its model, this one is '{name}'"
+        for alias in backend.format.aliases:
+            try:
+                found = registry.get(alias).format.name
+            except SegkitError as error:
+                raise AssertionError(f"the alias '{alias}' leads nowhere: {error}") from error
+            assert found == self.format, f"the alias '{alias}' never leads here: it is the format '{found}'"
+        try:
+            self.bounds_of(registry)
+        except ValueError as error:
+            raise AssertionError(str(error)) from error
 
     @at(Stage.DECLARE)
     @pytest.mark.parametrize("feature", OPTIONAL, ids=by_name)
@@ -69,8 +79,10 @@ class DeclareStage(SuiteBase):
         """Asking for a declared gap gives the declared reason before any work is done."""
         fmt = registry.get(self.format).format
         gap = fmt.support.gap(feature)
-        if gap is None or feature not in FLAGS or fmt.export_options is None:
-            return
+        if gap is None:
+            pytest.skip(f"'{feature}' is no gap")
+        if feature not in FLAGS or fmt.export_options is None:
+            pytest.skip(f"there is no option that asks for '{feature}'")
         with pytest.raises(UnsupportedError) as refusal:
             fmt.parse_export_options({FLAGS[feature]: True})
         assert refusal.value.reason == gap.reason, (
@@ -84,7 +96,7 @@ class DeclareStage(SuiteBase):
         backend = registry.get(self.format)
         gap = backend.format.support.gap(Feature.PREDICT)
         if gap is None:
-            return
+            pytest.skip(f"'{Feature.PREDICT}' is no gap")
         with pytest.raises(UnsupportedError) as refusal:
             Session(backend, tmp_path / "model", backend.format.parse_load_options({}))
         assert refusal.value.reason == gap.reason, f"running is refused for another reason: {refusal.value}"
@@ -98,10 +110,12 @@ class DeclareStage(SuiteBase):
         """
         fmt = registry.get(self.format).format
         gap = fmt.support.gap(feature)
-        if gap is None or gap.kind not in PROBED or fmt.export_options is None:
-            return
-        if not switching(fmt.export_options, [feature]):
-            return  # there is nothing that one could ask for
+        if gap is None:
+            pytest.skip(f"'{feature}' is no gap")
+        if gap.kind not in PROBED:
+            pytest.skip(f"a gap that is {gap.kind} is not looked behind")
+        if fmt.export_options is None or not switching(fmt.export_options, [feature]):
+            pytest.skip(f"there is no option that asks for '{feature}'")
         need(fmt)
         needs_torch()
         works = works_nevertheless(registry, self.format, feature, tmp_path)

@@ -13,7 +13,7 @@ from segkit.conformance.damage import damaged_copies
 from segkit.conformance.gaps import need
 from segkit.conformance.settings import Settings
 from segkit.conformance.stage import Stage, at
-from segkit.conformance.stages.base import SuiteBase, needs_torch
+from segkit.conformance.stages.base import SuiteBase
 from segkit.conformance.subject import Subject
 from segkit.core.backend import Inspection, Precision, TensorInfo
 from segkit.core.backend.registry import Registry
@@ -44,11 +44,12 @@ class MetadataStage(SuiteBase):
 
     @at(Stage.METADATA)
     @pytest.mark.parametrize("case", CLASSES, ids=lambda case: f"fp32-{case}")
-    def test_metadata_survives(self, registry: Registry, settings: Settings, case: str, tmp_path: Path) -> None:
+    def test_metadata_survives(
+        self, golden: Subject, registry: Registry, settings: Settings, case: str, tmp_path: Path
+    ) -> None:
         """What was sealed is read back, names in any script included, and the file is recognised as its format's."""
         self.need(registry, settings, runs=False)
-        needs_torch()
-        bench = self._named(registry, tmp_path, case)
+        bench = self._named(golden, registry, tmp_path, case)
         made = bench.export(imgsz=SIZE, batch=1)
         read = bench.backend.read_metadata(made.path)
         assert read == made.metadata, f"sealed {made.metadata}, read {read}"
@@ -65,7 +66,7 @@ class MetadataStage(SuiteBase):
         """A file that takes the place of another one is read anew: nothing is remembered by its path."""
         self.need(registry, settings, runs=False)
         backend = registry.get(self.format)
-        named = self._named(registry, tmp_path / "named", "any-script")
+        named = self._named(golden, registry, tmp_path / "named", "any-script")
         first, second = golden.export(Precision.FP32).path, named.export(imgsz=SIZE, batch=1).path
         place = tmp_path / "place" / second.name
         place.parent.mkdir()
@@ -95,10 +96,10 @@ class MetadataStage(SuiteBase):
             except Exception as error:
                 raise AssertionError(f"inspect() stumbles over a file that is {damage}: {error!r}") from error
 
-    def _named(self, registry: Registry, folder: Path, case: str) -> Bench:
+    def _named(self, golden: Subject, registry: Registry, folder: Path, case: str) -> Bench:
         """A small model with these names."""
         (folder / "made").mkdir(parents=True)
         (folder / "weights").mkdir()
         weights = folder / "weights" / "named-seg.safetensors"
         reference.seeded_weights(weights, scale="t", names=CLASSES[case], seen=64)
-        return Bench(registry, self.format, weights, folder / "made")
+        return Bench(registry, self.format, weights, folder / "made", after=golden.bench)

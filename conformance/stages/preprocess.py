@@ -35,8 +35,8 @@ class PreprocessStage(SuiteBase):
     ) -> None:
         """Red is red, white is 1, and nothing is moved: no known mistake in the input explains the outputs better."""
         self.need(registry, settings, *features_of(precision))
-        fault = golden.unsound(precision)
-        assert not fault or fault[0] is not Stage.PREPROCESS, f"the network is given another input: {fault[1]}"
+        fault = golden.fault(precision)
+        assert not fault or fault.stage is not Stage.PREPROCESS, f"the network is given another input: {fault.words}"
         golden.must_be_sound(precision)
 
     @at(Stage.PREPROCESS)
@@ -48,6 +48,7 @@ class PreprocessStage(SuiteBase):
         rect = policy == "rect"
         features = (Feature.DYNAMIC_BATCH, Feature.DYNAMIC_SIZE) if rect else ()
         self.need(registry, settings, *features)
+        golden.must_run()
         bench = golden.bench
         made = bench.export(imgsz=golden.size, batch=1, **bench.switches(*features))
         watching = Watching.over(bench.backend)

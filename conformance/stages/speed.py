@@ -38,6 +38,7 @@ class SpeedStage(SuiteBase):
     ) -> None:
         """One picture, beside the reference in the same run; the file; loading it in a process of its own."""
         self.need(registry, settings, *features_of(precision))
+        subject.must_run(precision)
         bench, batch = subject.bench, subject.batch(1)
         made = subject.export(precision)
         batch.make(("u8_nhwc", "f32_nchw"))

@@ -47,7 +47,7 @@ class Gap:
             ValueError: empty reason.
         """
         if not self.reason.strip():
-            raise ValueError("a gap needs a reason that a user can read")
+            raise ValueError(f"a gap needs a reason that a user can read, and one of {self.kind} has none")
 
 
 class Full:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from segkit.conformance import BackendSuite, reference
+from segkit.conformance.compare import OUTPUTS
 from segkit.conformance.settings import Settings
 from segkit.core.backend import (
     FULL,
@@ -34,7 +35,7 @@ from segkit.core.backend import (
     hookimpl,
 )
 from segkit.core.backend.registry import Registry
-from segkit.core.errors import ModelFileError, OptionError
+from segkit.core.errors import ExportError, ModelFileError, OptionError
 from segkit.core.images import ImageBatch
 
 GAP = Gap(GapKind.NOT_IMPLEMENTED, "this one is for tests")
@@ -66,10 +67,18 @@ def logits(raw):
     return replace(raw, scores=np.log(scores / (1 - scores)))
 
 
+def tensors(raw):
+    import torch
+
+    return Anchors(*(torch.from_numpy(getattr(raw, name).copy()) for name in OUTPUTS))
+
+
 OUTPUT = {
     "x1 y1 x2 y2 for cx cy w h": corners,
     "no sigmoid": logits,
     "prototypes transposed": lambda raw: replace(raw, prototypes=raw.prototypes.swapaxes(2, 3)),
+    "NaN": lambda raw: replace(raw, scores=np.where(raw.scores > 0.1, np.float32(np.nan), raw.scores)),
+    "tensors for arrays": tensors,
     "boxes normalised twice": lambda raw: replace(raw, boxes=raw.boxes / np.float32(160)),
 }
 
@@ -82,6 +91,8 @@ class ToyPredictor(Predictor):
     def run(self, batch):
         if batch.size != self.metadata.imgsz:
             raise OptionError.invalid("imgsz", batch.size, f"this file takes {self.metadata.imgsz} only")
+        if self.fault == "several pictures at once" and len(batch) > 1:
+            raise RuntimeError("the arena is full")
         images = np.ascontiguousarray(INPUT.get(self.fault, lambda same: same)(batch.f32_nchw), np.float32)
         if self.fault == "results shared between threads":
             self.images = images
@@ -100,9 +111,8 @@ class ToyPredictor(Predictor):
         """Each thread has a buffer of its own, and gets it every time."""
         known = getattr(self.buffers, "raw", None)
         if known is None or known.boxes.shape != raw.boxes.shape:
-            fields = ("boxes", "scores", "coefficients", "prototypes")
-            self.buffers.raw = known = Anchors(*(getattr(raw, name).copy() for name in fields))
-        for name in ("boxes", "scores", "coefficients", "prototypes"):
+            self.buffers.raw = known = Anchors(*(getattr(raw, name).copy() for name in OUTPUTS))
+        for name in OUTPUTS:
             getattr(known, name)[...] = getattr(raw, name)
         return known
 
@@ -123,6 +133,8 @@ class ToyBackend(Backend):
     def export(self, job):
         if getattr(sys.modules["__main__"], "__spec__", None) and "worker" in sys.modules["__main__"].__spec__.name:
             time.sleep(2)  # a toolchain at work, which can be killed half-way
+        if self.fault == "an export that fails":
+            raise ExportError(self.format.name, "the compiler knows no such operator")
         job.target.mkdir()
         shutil.copy2(job.model, job.target / f"weights{job.model.suffix}")
         (job.target / "metadata.json").write_text(json.dumps(job.metadata.to_plain()))
