@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
+from typing import Any
 
 from segkit.core.backend import Precision
 
@@ -182,7 +183,8 @@ class Bounds:
             ValueError: there is no such bound, no reason, no number, or the bound would not be wider.
         """
         self._bounds = dict(BOUNDS)
-        for asked in allowances:
+        for given in allowances:
+            asked: Any = given  # a plugin wrote it: it may be anything
             if not isinstance(asked, Allowance):
                 raise ValueError(f"{asked!r} is no Allowance")
             if asked.bound not in BOUNDS:
