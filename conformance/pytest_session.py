@@ -16,7 +16,7 @@ from typing import IO, Any
 import pytest
 
 from segkit.conformance.arguments import precisions_of, stages_of
-from segkit.conformance.candidates import candidates_of
+from segkit.conformance.candidates import TORCH, candidates_of
 from segkit.conformance.report import Candidate, Outcome, Report, Row, by_format
 from segkit.conformance.report_files import keep_picture, write_json
 from segkit.conformance.stage import MARK, PICTURE, Stage, figures_of
@@ -55,7 +55,7 @@ class SuiteRun:
             self.precisions = precisions_of(option.segkit_precision)
             self.asked = {"format": self.formats, "stage": self.stages, "precision": self.precisions}
             self.asked |= {name: getattr(option, f"segkit_{name}") for name in ("model", "data", "quick")}
-            self.candidates = candidates_of(default_registry(), self.formats) if self.formats else []
+            self.candidates = candidates_of(default_registry(), self.formats, self.stages) if self.formats else []
             if option.segkit_model and not Path(option.segkit_model).exists():
                 raise InputError(f"--segkit-model: there is no file '{option.segkit_model}'.")
         except SegkitError as error:
@@ -71,10 +71,15 @@ class SuiteRun:
         """The suite's own module gets its classes from here."""
         if module_path.name != INSTALLED.name or not module_path.samefile(INSTALLED):
             return None
-        self.candidates = self.candidates or [each for each in candidates_of(default_registry()) if not each.missing]
+        # Where only torch is missing, the tests themselves are skipped with that reason.
+        self.candidates = self.candidates or [each for each in self.installed() if {*each.missing} <= {TORCH}]
         module: InstalledFormats = InstalledFormats.from_parent(parent, path=module_path)
         module.candidates = self.candidates
         return module
+
+    def installed(self) -> list[Candidate]:
+        """Every format, with what it lacks for the chosen stages."""
+        return candidates_of(default_registry(), stages=self.stages)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -211,7 +216,7 @@ class Recorder:
         stream_of(self.path).unlink(missing_ok=True)
         seconds = time.perf_counter() - self._begun
         names = {row.format for row in self.rows}
-        candidates = self.run.candidates or [each for each in candidates_of(default_registry()) if each.name in names]
+        candidates = self.run.candidates or [each for each in self.run.installed() if each.name in names]
         asked = {name: each for name, each in self.run.asked.items() if each}
         write_json(Report(by_format(self.rows, candidates, seconds), asked, seconds=seconds), self.path)
 

@@ -149,11 +149,11 @@ class BackendReport:
 
     @property
     def state(self) -> str:
-        """passed, failed, or not tested."""
+        """passed, failed, or not tested: what lacks something has not passed by those tests that do without it."""
         counts = self.counts()
         if self.problem or counts[Outcome.FAILED]:
             return "failed"
-        return "passed" if counts[Outcome.PASSED] else "not tested"
+        return "passed" if counts[Outcome.PASSED] and not self.candidate.missing else "not tested"
 
     def counts(self) -> Counter[Outcome]:
         """Outcome → number of tests."""
@@ -173,9 +173,10 @@ class BackendReport:
 
     def summary(self) -> str:
         """One line for people."""
+        if self.state == "not tested" and self.candidate.missing:
+            return f"not tested: needs {', '.join(self.candidate.missing)}"
         if self.state == "not tested" and not self.rows:
-            missing = ", ".join(self.candidate.missing)
-            return f"not tested: needs {missing}" if missing else "not tested: the suite has no such test"
+            return "not tested: the suite has no such test"
         if not self.rows:
             return f"failed: {self.problem}"
         counts = self.counts()

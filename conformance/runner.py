@@ -71,14 +71,14 @@ class ConformanceRun:
             target: what pytest collects in the child; another suite for tests of this class.
 
         Raises:
-            MissingDependencyError: pytest is not installed, or what a format that was named needs.
+            MissingDependencyError: pytest is not installed, or what a format that was named needs, or a stage of it.
             UnknownFormatError, ModelFileError, SourceError: what was given is not there.
             OutputError: the folder of the report cannot be made.
         """
         if find_spec("pytest") is None:
             raise MissingDependencyError(["segkit[conformance]"], "The conformance suite")
         self.args, self.target = args, tuple(target or TARGET)
-        self.candidates = candidates_of(registry or default_registry(), args.format)
+        self.candidates = candidates_of(registry or default_registry(), args.format, args.stage)
         self.folder = _made(expanded(args.report)) if args.report else None
         self.asked = args.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"report"})
         self.machine = dict(machine or {})

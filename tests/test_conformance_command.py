@@ -16,6 +16,7 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,15 +24,19 @@ import pytest
 import yaml
 
 from segkit.cli import main
-from segkit.conformance import pytest_plugin, runner
+from segkit.conformance import candidates, pytest_plugin, runner
 from segkit.conformance.arguments import ConformanceArguments
+from segkit.conformance.candidates import candidates_of
 from segkit.conformance.gaps import need
 from segkit.conformance.pytest_session import GAP
 from segkit.conformance.report import Outcome, read_report
+from segkit.conformance.report_markdown import markdown_of
 from segkit.conformance.runner import ConformanceRun
 from segkit.core.backend.capability import Feature
+from segkit.core.backend.format import Requirement
 from segkit.core.backend.options import validate
 from segkit.core.backend.registry import Registry, default_registry
+from segkit.core.errors import MissingDependencyError
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
@@ -211,6 +216,38 @@ def test_a_broken_plugin_is_a_red_row(tmp_path: Path) -> None:
     (backend,) = report.backends
     assert (backend.state, report.passes()) == ("failed", False)
     assert "cannot be imported" in backend.problem
+
+
+@pytest.fixture
+def no_torch(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """A format that does without torch, on a machine without it."""
+    monkeypatch.setattr(candidates, "find_spec", lambda name: None)
+    registry = Registry()
+    registry.register("blob", "fake_formats")
+    return registry
+
+
+@pytest.mark.parametrize("stage", [None, ["declare", "raw"], ["speed"]], ids=str)
+def test_without_torch_nothing_is_compared_and_nothing_passes(no_torch: Registry, stage: list[str] | None) -> None:
+    report = ConformanceRun(ConformanceArguments(stage=stage), registry=no_torch).report
+    (backend,) = report.backends
+    assert (backend.summary(), backend.rows, report.passes()) == ("not tested: needs torch", (), False)
+    assert "`blob` | ⬜ not tested: needs torch" in markdown_of(report)
+
+
+def test_a_declaration_is_checked_without_torch(no_torch: Registry) -> None:
+    assert [each.missing for each in candidates_of(no_torch, ["blob"], ["declare"])] == [()]
+    with pytest.raises(MissingDependencyError, match="Testing blob needs torch"):
+        candidates_of(no_torch, ["blob"], ["raw"])
+
+
+def test_torch_is_named_once_and_as_the_format_names_it(no_torch: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = no_torch.get("blob")
+    needs = (Requirement("torch>=99.1"), Requirement("torchvision-of-nobody"))
+    monkeypatch.setattr(backend, "format", replace(backend.format, requires=needs), raising=False)
+    monkeypatch.setattr(Requirement, "found", lambda need: None)
+    (candidate,) = candidates_of(no_torch)
+    assert candidate.missing == ("torch>=99.1", "torchvision-of-nobody")
 
 
 # -- the command

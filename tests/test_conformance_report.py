@@ -165,6 +165,10 @@ def test_a_run_passes_where_something_was_tested_and_nothing_failed(tmp_path: Pa
     assert not Report((good(gap("raw", "")),)).passes()
     assert not Report((BackendReport(ALPHA, (row("raw"),), problem="it crashed"),)).passes()
     assert Report((good(row("raw")), BackendReport(Candidate("g", "G", missing=("x",))))).passes()
+    declared = replace(
+        good(row("declare"), row("raw", outcome=Outcome.SKIPPED)), candidate=replace(ALPHA, missing=("x",))
+    )
+    assert (declared.summary(), Report((declared,)).passes()) == ("not tested: needs x", False)
     assert full(tmp_path).verdict() == "1 of 3 formats pass in 51 s; not tested: 1."
 
 
