@@ -125,7 +125,9 @@ def _failed(backend: BackendReport) -> Iterator[str]:
     if backend.problem:
         yield f"{backend.candidate.name}: {backend.problem}"
     for row in backend.failed():
-        yield f"{backend.candidate.name} {row}: {(row.message.splitlines() or [''])[0]}"
+        first, *others = row.told()
+        yield f"{backend.candidate.name} {row}: {first}"
+        yield from (f"  {line}" for line in others)
 
 
 def _gaps(backend: BackendReport) -> Iterator[str]:

@@ -26,6 +26,13 @@ SCHEMA = 1
 """Of the JSON document; it grows when a reader of the old shape would misread the new one."""
 
 
+TELLING = ("!", "likely:")
+"""How lines of a failure begin that say what is wrong: a figure beyond its limit, and what explains it."""
+
+TOLD = 4
+"""Lines of each of the two that are told where there is little room."""
+
+
 class Outcome(StrEnum):
     """What became of a test."""
 
@@ -93,6 +100,13 @@ class Row:
     def __str__(self) -> str:
         """Stage, test and case, for people."""
         return f"{self.stage}: {self.test}" + (f" [{self.case}]" if self.case else "")
+
+    def told(self) -> list[str]:
+        """Why it failed, in few lines: the first one, and those that say what is wrong."""
+        first, *others = [line.strip() for line in self.message.splitlines() if line.strip()] or [""]
+        telling = [line for mark in TELLING for line in [line for line in others if line.startswith(mark)][:TOLD]]
+        # A first line that announces something does not say it: where nothing is marked, the last one is nearest to it.
+        return [first, *(telling or (others[-1:] if first.endswith(":") else []))]
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Row:

@@ -16,6 +16,7 @@ BEGIN, END = "<!-- matrix: made by scripts/conformance_matrix.py -->", "<!-- end
 """Between these lines of a page stands the matrix."""
 
 LONGEST = 300
+"""Characters of a line of a failure."""
 
 
 def markdown_of(report: Report) -> str:
@@ -88,7 +89,9 @@ def _failed(backend: BackendReport) -> Iterator[str]:
     if fault := backend.problem:
         yield f"- {_clean(fault)}"
     for row in backend.failed():
-        yield f"- **{_clean(str(row))}**: {_clean(row.message)[:LONGEST]}"
+        first, *others = (_clean(line[:LONGEST]) for line in row.told())
+        yield f"- **{_clean(str(row))}**: {first}"
+        yield from (f"  - {line}" for line in others)
 
 
 def _versions(report: Report) -> Iterator[str]:

@@ -92,6 +92,9 @@ class TestBad(Fake):
             if "SEGKIT_TEST_PID" in os.environ:
                 Path(os.environ["SEGKIT_TEST_PID"]).write_text(str(os.getpid()))
             time.sleep(600)
+        if how == "wrong":
+            lines = ["mine is too far from PyTorch (limit 80 dB):", "! boxes: max 58", "  scores: max 0"]
+            raise AssertionError("\\n".join([*lines, "likely: boxes look as if they were twice as large"]))
         if how == "leave":
             import atexit
             atexit.register(os._exit, 9)
@@ -289,6 +292,18 @@ def test_a_narrow_terminal_gets_a_list(
     assert "pytorch, fp32\n  raw: 1/1, 0.002 px" in out
     assert "  contract: failed 0/1" in out
     assert max(map(len, out.partition("Failed")[0].splitlines())) <= 80
+
+
+def test_figures_beyond_their_limits_and_what_explains_them_are_told_everywhere(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite(desk, "wrong")
+    _, out, _ = run(capsys, "format=pytorch", "stage=contract", "report=out")
+    for text in (out, Path("out/report.md").read_text(encoding="utf-8")):
+        assert "mine is too far from PyTorch (limit 80 dB):" in text
+        assert "! boxes: max 58\n" in text
+        assert "likely: boxes look as if they were twice as large" in text
+        assert "scores: max 0" not in text
 
 
 def test_both_grammars_and_json(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

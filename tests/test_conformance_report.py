@@ -119,6 +119,20 @@ def test_a_cell_is_green_only_where_something_was_run_and_nothing_failed(
     assert (cell.state, cell.count(), cell.beside()) == (state, count, beside)
 
 
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("", [""]),
+        ("one\ntwo", ["one"]),
+        ("it ends with 1:\nTraceback:\nKeyError: 'x'\n", ["it ends with 1:", "KeyError: 'x'"]),
+        ("far:\n  a: 1\n! b: 2\n! c: 3\nlikely: d", ["far:", "! b: 2", "! c: 3", "likely: d"]),
+        ("far:\n" + "! b\n" * 99 + "likely: d", ["far:", *["! b"] * 4, "likely: d"]),
+    ],
+)
+def test_of_a_failure_a_few_lines_are_told(message: str, told: list[str]) -> None:
+    assert row("raw", outcome=Outcome.FAILED, message=message).told() == told
+
+
 def test_stages_and_precisions_stand_in_their_order(tmp_path: Path) -> None:
     matrix = matrix_of(full(tmp_path))
     assert matrix.stages == tuple(stage for stage in STAGES if stage != Stage.PREPROCESS)
