@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -61,6 +61,7 @@ class SuiteRun:
         except SegkitError as error:
             raise pytest.UsageError(str(error)) from None
         if option.segkit_child:
+            config.pluginmanager.register(NoDots(), "segkit-no-dots")
             _die_with_parent()
         if option.segkit_report and not hasattr(config, "workerinput"):  # xdist: the one that has the workers writes
             recorder = Recorder(Path(option.segkit_report), self, resumed=option.segkit_child)
@@ -105,6 +106,16 @@ class SuiteRun:
             and (not self.stages or row.stage in self.stages)
             and (not self.precisions or row.precision in ("", *self.precisions))
         )
+
+
+class NoDots:
+    """In a child: nobody watches its tests go by, and what a crash prints would stand behind the dots."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_teststatus(self) -> Generator[None, Any, Any]:
+        """The letter goes; what is counted stays."""
+        category, _, word = yield
+        return category, "", word
 
 
 class InstalledFormats(pytest.Module):

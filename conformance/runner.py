@@ -22,6 +22,7 @@ from typing import Any
 
 from segkit.conformance.arguments import ConformanceArguments
 from segkit.conformance.candidates import candidates_of
+from segkit.conformance.last_words import CRASH, HANG, place_of, said_in
 from segkit.conformance.report import BackendReport, Candidate, Report, Row, failed_row
 from segkit.conformance.report_files import write_reports
 from segkit.conformance.stream import line_of, read_stream, stream_of
@@ -41,8 +42,8 @@ DEATHS = 8
 
 POLL = 0.1
 
-TELLING = ("E  ", "ERROR: ", "Fatal ")
-"""How lines of pytest and Python begin that say what is wrong."""
+EARLIER = 0.9
+"""Share of a test's time after which its process says where it is: it is ended soon, and cannot then."""
 
 USABLE = (0, 1, 5)
 """Exit codes of pytest when it ran to its end: all passed, some failed, there were none."""
@@ -185,6 +186,7 @@ class Child:
         self.limit = backend.run.args.timeout
         self.died_in, self.problem = "", ""
         self._log = backend.folder / f"{backend.candidate.name}.log"
+        self._logged = self._log.stat().st_size if self._log.exists() else 0
         self._stream = stream_of(backend.path)
         self._read = self._stream.stat().st_size if self._stream.exists() else 0
         self._current: Row | None = None
@@ -216,14 +218,14 @@ class Child:
             time.sleep(POLL)
         code = self._process.returncode
         if self._current:
-            yield self._dead(f"the test ended its process: {_death(code)}")
+            yield self._dead(f"the test ended its process: {_death(code)}", CRASH)
         elif self._ended and code in UNUSABLE:
-            self.problem = f"pytest could not run the tests (exit code {code}){self._last_words()}"
+            self.problem = f"pytest could not run the tests (exit code {code}){self._last_words(CRASH)}"
         elif code not in USABLE or not self._ended:
             when = (
                 "after the last test" if self._ended else "before the first test" if not self._read else "between tests"
             )
-            self.problem = f"{when}, pytest's process ended: {_death(code)}{self._last_words()}"
+            self.problem = f"{when}, pytest's process ended: {_death(code)}{self._last_words(CRASH)}"
 
     def end(self) -> None:
         """Nothing of it survives."""
@@ -237,9 +239,9 @@ class Child:
     def _hangs(self) -> Iterator[Row]:
         self.end()
         if self._current:
-            yield self._dead(f"no end after {self.limit:g} s (option timeout), so its process was ended")
+            yield self._dead(f"no end after {self.limit:g} s (option timeout), so its process was ended", HANG)
         else:
-            self.problem = f"pytest's process neither began a test nor ended, so it was ended{self._last_words()}"
+            self.problem = f"pytest's process neither began a test nor ended, so it was ended{self._last_words(HANG)}"
 
     def _events(self) -> Iterator[Row]:
         """What is new in the stream."""
@@ -265,19 +267,20 @@ class Child:
         elif "ended" in event:
             self._ended = True
 
-    def _dead(self, message: str) -> Row:
+    def _dead(self, message: str, stack: str) -> Row:
         assert self._current
         self.died_in = self._current.id
-        row = failed_row(self._current, message + self._last_words(), round(time.monotonic() - self._since, 3))
+        row = failed_row(self._current, message + self._last_words(stack), round(time.monotonic() - self._since, 3))
         with self._stream.open("a", encoding="utf-8") as file:  # the next child knows by it what not to run again
             file.write("\n" + line_of(row=row.to_plain()))
         return row
 
-    def _last_words(self) -> str:
-        text = self._log.read_text(encoding="utf-8", errors="replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        telling = [line for line in lines if line.startswith(TELLING)]
-        return f"; it printed: {(telling or lines)[-1][:300]}" if lines else ""
+    def _last_words(self, stack: str) -> str:
+        with self._log.open("rb") as file:
+            file.seek(self._logged)  # before it stands what other processes said
+            log = file.read().decode("utf-8", "replace")
+        told = {"it was in": place_of(log, stack), "it printed:": said_in(log)}
+        return "".join(f"; {what} {text}" for what, text in told.items() if text)
 
 
 def _keep_logs(report: Report, source: Path, folder: Path) -> None:
@@ -292,9 +295,16 @@ def _keep_logs(report: Report, source: Path, folder: Path) -> None:
 def _command(backend: BackendRun) -> list[str]:
     """Pytest without plugins, settings and caches of whoever runs it: the suite is the same everywhere."""
     ini = backend.folder / "pytest.ini"
-    ini.write_text("[pytest]\naddopts =\n", encoding="utf-8")
+    limit = backend.run.args.timeout
+    settings = {
+        "addopts": "",
+        "console_output_style": "classic",
+        "faulthandler_timeout": max(limit * EARLIER, limit - 5),
+    }
+    ini.write_text("\n".join(["[pytest]", *(f"{name} = {value}" for name, value in settings.items()), ""]), "utf-8")
     return [
         *(sys.executable, "-P", "-m", "pytest", "-p", PLUGIN, "-p", "no:cacheprovider", "-q", "--tb=short"),
+        "--capture=sys",  # what a library prints as it dies goes to the log, not into a file of pytest's
         *("-c", str(ini), "--rootdir", str(backend.folder), "--import-mode=importlib", "--strict-markers"),
         *("--basetemp", str(backend.folder / f"{backend.candidate.name}-files")),
         *("--segkit-child", "--segkit-report", str(backend.path), "--segkit-format", backend.candidate.name),

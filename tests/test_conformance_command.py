@@ -85,6 +85,7 @@ class TestBad(Fake):
     @pytest.mark.parametrize("how", HOW)
     def test_end(self, how):
         if how == "segfault":
+            os.write(2, b"corrupt heap\\n")
             os.kill(os.getpid(), signal.SIGSEGV)
         if how == "exit":
             os._exit(0)
@@ -137,7 +138,7 @@ def test_every_test_is_a_row_with_what_it_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("segfault", "the test ended its process: it crashed with SIGSEGV"),
+        ("segfault", "SIGSEGV; it was in {folder}/test_fake_suite.py, line 46 in test_end; it printed: corrupt heap"),
         ("exit", "the test ended its process: exit code 0"),
         ("fail", "or 1 == 2"),
     ],
@@ -148,14 +149,22 @@ def test_what_ends_its_process_is_one_red_row_and_the_others_go_on(tmp_path: Pat
     assert outcomes == {how: Outcome.FAILED, "pass": Outcome.PASSED}
     assert backend.counts() == {Outcome.PASSED: 5, Outcome.FAILED: 1, Outcome.GAP: 1, Outcome.SKIPPED: 1}
     (failed,) = backend.failed()
-    assert words in failed.message
+    assert words.format(folder=tmp_path.name) in failed.message
+    assert "called from" not in failed.message  # by pytest, that is
     assert (failed.stage, backend.state) == ("contract", "failed")
 
 
 def test_a_test_that_hangs_is_ended_and_has_failed(tmp_path: Path) -> None:
     (backend,) = found(tmp_path, "hang", "pass", timeout=3, stage=["contract"]).report.backends
     assert [row.outcome for row in backend.rows] == [Outcome.FAILED, Outcome.PASSED]
-    assert "no end after 3 s (option timeout)" in backend.rows[0].message
+    message = "no end after 3 s (option timeout), so its process was ended; it was in {}/test_fake_suite.py, line 52 in"
+    assert message.format(tmp_path.name) in backend.rows[0].message
+
+
+def test_what_one_process_said_is_not_told_of_another(tmp_path: Path) -> None:
+    (backend,) = found(tmp_path, "segfault", "exit", stage=["contract"]).report.backends
+    assert [row.case for row in backend.failed()] == ["segfault", "exit"]
+    assert backend.rows[1].message == "the test ended its process: exit code 0"
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda how: how.name)
