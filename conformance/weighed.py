@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.conformance import reference
-from segkit.conformance.children import environment, module_of, registry_with
+from segkit.conformance.children import answer, answer_in, environment, module_of, registry_with
 from segkit.core.backend.registry import Registry
 from segkit.core.images import Size
 
@@ -42,7 +42,7 @@ def weigh(registry: Registry, name: str, path: Path, size: Size, options: Mappin
     """Load the artefact and run it once, in a child process.
 
     Raises:
-        AssertionError: it ended before its time.
+        AssertionError: it ended before its time, or gave no answer.
     """
     told = (name, module_of(registry, name), str(path), *map(str, size), json.dumps(dict(options)))
     child = subprocess.run(
@@ -53,7 +53,7 @@ def weigh(registry: Registry, name: str, path: Path, size: Size, options: Mappin
         check=False,
     )
     assert child.returncode == 0, f"loading it in a process of its own ends with {child.returncode}:\n{child.stderr}"
-    return Weight(**json.loads(child.stdout.splitlines()[-1]))
+    return Weight(**answer_in(child.stdout))
 
 
 def main(name: str, module: str, path: str, height: str, width: str, options: str) -> None:
@@ -67,7 +67,7 @@ def main(name: str, module: str, path: str, height: str, width: str, options: st
         loaded = time.perf_counter()
         predictor.run(batch)
         ran = time.perf_counter()
-    print(json.dumps(asdict(Weight(loaded - start, ran - loaded, _peak() - before))))
+    answer(asdict(Weight(loaded - start, ran - loaded, _peak() - before)))
 
 
 def _peak() -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from importlib import metadata
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from segkit.conformance.bench import switching
-from segkit.conformance.children import environment
+from segkit.conformance.children import ANSWER, answer_in, environment
 from segkit.conformance.gaps import PROBED, need
 from segkit.conformance.probed import works_nevertheless
 from segkit.conformance.stage import Stage, at
@@ -126,7 +125,9 @@ class DeclareStage(SuiteBase):
         """Declaring a format loads neither torch nor its own runtime: `segkit formats` stays instant."""
         fmt = registry.get(self.format).format
         module = type(registry.get(self.format)).__module__
-        code = f"import sys, json, {module}; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+        # Without `answer` of children.py: what that imports would be found, too.
+        names_of = "json.dumps(sorted({name.split('.')[0] for name in sys.modules}))"
+        code = f"import sys, json, {module}; print({chr(10) + ANSWER!r} + {names_of})"
         out = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False
         )
@@ -138,7 +139,7 @@ class DeclareStage(SuiteBase):
             for package, owners in metadata.packages_distributions().items()
             if needed & {o.lower().replace("_", "-") for o in owners}
         }
-        loaded = (heavy | {"torch"}) & set(json.loads(out.stdout.splitlines()[-1])) - {"numpy"}
+        loaded = (heavy | {"torch"}) & set(answer_in(out.stdout)) - {"numpy"}
         assert not loaded, f"importing {module} also imports {', '.join(sorted(loaded))}: move that into the methods"
 
     @at(Stage.DECLARE)
