@@ -123,10 +123,9 @@ def _raw(raw: RawTally) -> Iterator[tuple[str, str]]:
         yield "raw outputs", f"not compared: {raw.skipped}"
         return
     for name, found in raw.outputs.items():
-        limit = getattr(raw.tolerance, name)
         first = f"; the first beyond the limit, in {found.picture}" if name == raw.first else ""
         told = found.deviation
-        figures = f"max {told.maximum:.3g} (limit {limit:g}), mean {told.mean:.3g}, {told.snr:.0f} dB"
+        figures = f"max {told.maximum:.3g} ({told.against(raw.tolerance)}), mean {told.mean:.3g}, {told.snr:.0f} dB"
         yield name, f"{figures}{first}" if told.maximum else "the same to the last bit"
 
 
@@ -152,6 +151,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
     raw = comparison.raw
     outputs = [
         {"output": name, "maximum": found.deviation.maximum, "mean": found.deviation.mean}
+        | {"most": found.deviation.bulk}
         | {"snr": found.deviation.snr if isfinite(found.deviation.snr) else None}
         | {"limit": getattr(raw.tolerance, name), "within": found.within, "picture": found.picture}
         for name, found in raw.outputs.items()

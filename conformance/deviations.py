@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segkit.conformance.compare import OUTPUTS, Deviation, compare
-from segkit.conformance.tolerance import TOLERANCES
+from segkit.conformance.tolerance import TOLERANCES, Tolerance
 from segkit.core.backend import Anchors, Precision, Selected
 
 
@@ -44,9 +44,13 @@ class RawTally:
 
     def _take(self, found: Divergence) -> None:
         known = self.outputs.get(found.deviation.output)
-        # Beyond comes before within, whatever the maximum: a deviation may fail by its ratio of signal to noise.
-        if known is None or (not found.within, found.deviation.maximum) > (not known.within, known.deviation.maximum):
+        if known is None or _order(found, self.tolerance) > _order(known, self.tolerance):
             self.outputs[found.deviation.output] = found
+
+
+def _order(found: Divergence, tolerance: Tolerance) -> tuple[bool, float]:
+    # Beyond comes before within, whatever the error: a deviation may fail by its ratio of signal to noise.
+    return not found.within, found.deviation.judged(tolerance)
 
 
 def _other_shape(got: Anchors, wanted: Anchors) -> str | None:

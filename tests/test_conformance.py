@@ -101,6 +101,22 @@ def test_nan_is_never_within_a_tolerance():
         check(replace(wanted, boxes=boxes), wanted, TOLERANCES[Precision.INT8], "broken")
 
 
+def test_with_few_bits_one_box_in_a_thousand_may_be_anywhere_and_more_may_not():
+    wanted = Anchors(*(np.ones(shape, np.float32) for shape in ((1, 4, 500), (1, 3, 9), (1, 32, 9), (1, 32, 4, 4))))
+    limits = TOLERANCES[Precision.INT8]
+    for count, sound in ((2, True), (3, False)):
+        boxes = wanted.boxes.copy()
+        boxes[0, 0, :count] += 2 * limits.boxes
+        moved = replace(wanted, boxes=boxes)
+        found = compare(moved, wanted)[0]
+        loud = replace(limits, snr=-100)  # of so few values any one drowns the signal
+        assert found.within(loud) is sound, count
+        assert not found.within(replace(loud, every_box=True))
+        if not sound:
+            with pytest.raises(AssertionError, match=r"! boxes: max 192, .* \(99.9% within 192, limit 96\)"):
+                check(moved, wanted, loud, "moved")
+
+
 @pytest.mark.parametrize(
     ("scores", "words"),
     [(np.zeros((1, 3, 8), np.float32), "shape"), (np.zeros((1, 3, 9), np.float64), "dtype float64")],

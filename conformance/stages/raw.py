@@ -18,7 +18,7 @@ from segkit.conformance.settings import Settings
 from segkit.conformance.stage import Notes, Stage, at
 from segkit.conformance.stages.base import PRECISIONS, SUBJECTS, SuiteBase
 from segkit.conformance.subject import Subject
-from segkit.conformance.tolerance import Bounds, Tolerance
+from segkit.conformance.tolerance import BULK, Bounds, Tolerance
 from segkit.core.backend import Anchors, Feature, Precision, Selected
 from segkit.core.backend.registry import Registry
 from segkit.core.images import ImageBatch, Size
@@ -186,11 +186,16 @@ def note(notes: Notes, raw: Anchors, wanted: Anchors, bounds: Bounds, precision:
     """Every figure of every output, whether it holds or not."""
     ratio = bounds.of(precision, "raw SNR")
     assert ratio is not None
+    tolerance = bounds.tolerance(precision)
     for item in compare(raw, wanted):
         largest, name = bounds.of(precision, f"raw {item.output}"), f"{where}{item.output}"
         assert largest is not None
-        within = largest.holds(item.maximum)
-        notes.figure(f"{name}, largest error", item.maximum, largest.unit, str(largest), within=within)
+        spared = not item.every(tolerance)
+        figures = [("largest error", item.maximum, not spared)]
+        figures += [(f"error of {BULK:.1%}", item.bulk, True)] if spared else []
+        for figure, value, judged in figures:
+            within = not judged or largest.holds(value)
+            notes.figure(f"{name}, {figure}", value, largest.unit, str(largest) if judged else "", within=within)
         notes.figure(f"{name}, mean error", item.mean, largest.unit)
         snr = min(item.snr, MOST)
         notes.figure(f"{name}, SNR", snr, "dB", str(ratio), within=ratio.holds(snr))
