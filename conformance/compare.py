@@ -69,6 +69,11 @@ def compare(got: Anchors, wanted: Anchors) -> list[Deviation]:
     return found
 
 
+def unequal(one: Anchors, other: Anchors) -> list[str]:
+    """Names of the outputs that are not the same bit by bit."""
+    return [name for name in OUTPUTS if not np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True)]
+
+
 def check(got: Anchors, wanted: Anchors, tolerance: Tolerance, what: str) -> list[Deviation]:
     """As `compare`, but the deviations must be within the tolerance.
 

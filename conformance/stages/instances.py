@@ -15,7 +15,7 @@ from segkit.conformance.stage import Notes, Stage, at
 from segkit.conformance.stages.base import PRECISIONS, SUBJECTS, SuiteBase
 from segkit.conformance.subject import Subject
 from segkit.conformance.tolerance import OBJECTS, Bounds
-from segkit.core.backend import Anchors, Feature, Precision
+from segkit.core.backend import Anchors, Precision
 from segkit.core.backend.registry import Registry
 from segkit.core.images import ImageBatch
 
@@ -57,15 +57,15 @@ class InstancesStage(SuiteBase):
         assert not beyond, "\n".join([f"{what} sees other objects than PyTorch:", *beyond, str(found)[:500]])
 
     @at(Stage.INSTANCES)
-    @pytest.mark.parametrize("case", ["own"], ids=lambda case: f"int8-{case}")
+    @pytest.mark.parametrize("precision", [Precision.INT8], ids=lambda precision: f"{precision}-own")
     def test_int8_keeps_the_objects(
-        self, own: Subject, registry: Registry, settings: Settings, notes: Notes, case: str
+        self, own: Subject, registry: Registry, settings: Settings, notes: Notes, precision: Precision
     ) -> None:
         """On trained weights eight bits move single numbers far and objects little: those are compared one by one."""
-        self.need(registry, settings, Feature.INT8)
-        own.must_be_sound(Precision.INT8)
+        self.need(registry, settings, *features_of(precision))
+        own.must_be_sound(precision)
         batch = own.batch(1)
-        with own.bench.load(own.export(Precision.INT8), Feature.INT8) as predictor:
+        with own.bench.load(own.export(precision), *features_of(precision)) as predictor:
             raw = anchors(predictor.run(batch))
         wanted = own.bench.expected(batch)
         if not len(seen_in(wanted, batch, 0)):

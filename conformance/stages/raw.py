@@ -127,12 +127,13 @@ class RawStage(SuiteBase):
             raise AssertionError(fault.whole) from fault.error
 
     @at(Stage.RAW)
-    @pytest.mark.parametrize("conf", [0.25, 0.6], ids=lambda conf: f"fp32-conf{conf}")
+    @pytest.mark.parametrize("conf", [0.25, 0.6], ids=lambda conf: f"conf{conf}")
+    @pytest.mark.parametrize("precision", [Precision.FP32], ids=str)
     def test_selection_inside_is_that_outside(
-        self, golden: Subject, registry: Registry, settings: Settings, conf: float
+        self, golden: Subject, registry: Registry, settings: Settings, precision: Precision, conf: float
     ) -> None:
         """A file that selects detections gives those that are selected from a plain file, by the limits it names."""
-        self.need(registry, settings, Feature.NMS)
+        self.need(registry, settings, Feature.NMS, *features_of(precision))
         bench, batch = golden.bench, golden.batch(4)
         options = {"imgsz": golden.size, "batch": 2}
         plain = bench.export(**options)
@@ -144,7 +145,7 @@ class RawStage(SuiteBase):
             raw, selected = anchors(one.run(batch)), other.run(batch)
         assert isinstance(selected, Selected), f"a file with nms gave {type(selected).__name__}, not Selected"
         wanted = select(raw, conf=limits.conf, iou=limits.iou, max_det=limits.max_det, agnostic=limits.agnostic)
-        check_selected(selected, wanted, golden.bounds.tolerance(Precision.FP32), f"{self.format} [nms]")
+        check_selected(selected, wanted, golden.bounds.tolerance(precision), f"{self.format} [nms]")
 
     @at(Stage.RAW)
     def test_outputs_belong_to_the_caller(self, bench: Bench) -> None:
