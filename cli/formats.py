@@ -88,6 +88,7 @@ def _show_one(name: str, output: Output) -> None:
 
 def _need(need: Need) -> str:
     found = " ".join(need.installed) if need.installed else "not installed"
+    found += ", which will not do" if need.installed and not need.met else ""
     return f"{need.requirement} for {', '.join(need.needed_for)}: {found}"
 
 

@@ -36,7 +36,7 @@ def candidates_of(
     """
     entries = [registry.find(name) for name in names] if names else registry.all()
     beside = () if find_spec(TORCH) or not compares(stages) else (TORCH,)
-    found = {entry.plugin.name: _candidate(entry, beside) for entry in entries}
+    found = {entry.plugin.name: _candidate(registry, entry, beside) for entry in entries}
     for candidate in found.values() if names else []:
         if candidate.missing:
             raise MissingDependencyError(candidate.missing, f"Testing {candidate.name}")
@@ -48,11 +48,11 @@ def compares(stages: Sequence[str] | None) -> bool:
     return stages is None or any(stage != Stage.DECLARE for stage in stages)
 
 
-def _candidate(entry: Entry, beside: Sequence[str]) -> Candidate:
+def _candidate(registry: Registry, entry: Entry, beside: Sequence[str]) -> Candidate:
     if entry.backend is None:
         return Candidate(entry.plugin.name, entry.plugin.name, entry.plugin.distribution, fault=str(entry.error))
     fmt = entry.backend.format
-    missing = dict.fromkeys(need for feature in _used(fmt) for need in fmt.missing(feature))
+    missing = dict.fromkeys(need for feature in _used(fmt) for need in registry.missing(fmt, feature))
     if TORCH not in {Requirement(need).name for need in missing}:  # the format's own line may name a version
         missing |= dict.fromkeys(beside)
     runtime = dict(filter(None, (need.found() for need in fmt.requires)))

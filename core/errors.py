@@ -25,7 +25,7 @@ what to do. Only the standard library is imported, so that any module can raise 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 __all__ = [
@@ -152,15 +152,19 @@ class UnsupportedError(InputError):
 
 
 class MissingDependencyError(InputError):
-    """A package is needed and not installed. segkit never installs anything itself."""
+    """A package is needed and not installed, or not in its range of versions. segkit never installs anything itself."""
 
-    def __init__(self, packages: Iterable[str], purpose: str) -> None:
-        """Pip requirements that are missing, and what they are needed for."""
+    def __init__(self, packages: Iterable[str], purpose: str, installed: Mapping[str, str] | None = None) -> None:
+        """Pip requirements that are not installed, or not in their range of versions; what needs them; and
+        the versions that are installed, by requirement.
+        """
         self.packages = list(packages)
         self.install = "pip install " + " ".join(
             f'"{p}"' if any(c in p for c in "<>[;~! ") else p for p in self.packages
         )
-        super().__init__(f"{purpose} needs {', '.join(self.packages)}, not installed here. Run: {self.install}")
+        told = ", ".join(f"{p} ({v} is installed)" if (v := (installed or {}).get(p)) else p for p in self.packages)
+        lacking = "" if installed else ", not installed here"
+        super().__init__(f"{purpose} needs {told}{lacking}. Run: {self.install}")
 
 
 class OutputError(InputError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from segkit.core.backend.capability import FULL, Feature, Gap
-from segkit.core.backend.format import FLAGS, Format
+from segkit.core.backend.format import FLAGS, Format, Requirement
 from segkit.core.backend.options import ExportOptions, OptionRow
 from segkit.core.backend.registry import Entry, default_registry
 from segkit.core.errors import MissingDependencyError
@@ -19,13 +19,16 @@ CALIBRATION = (
 
 @dataclass(frozen=True)
 class Need:
-    """A distribution that a format needs: its name, as pip takes it, for which features, and what is installed."""
+    """A distribution that a format needs: its name, as pip takes it, for which features, what is installed, and whether
+    that will do.
+    """
 
     name: str
     requirement: str
     needed_for: tuple[str, ...]
     installed: tuple[str, str] | None
     """Name and version; the name may be that of an alternative."""
+    met: bool
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,17 @@ def _info(entry: Entry) -> FormatInfo:
         options=_export_options(fmt),
         load_options=tuple(fmt.describe(fmt.load_options)),
         declined=tuple(flag for flag, feature in FLAGS.items() if fmt.support.gap(feature)),
-        needs=tuple(Need(n.name, n.distribution, tuple(sorted(n.needed_for)), n.found()) for n in fmt.requires),
+        needs=tuple(map(_need, fmt.requires)),
     )
 
 
+def _need(need: Requirement) -> Need:
+    return Need(need.name, need.distribution, tuple(sorted(need.needed_for)), need.found(), need.met())
+
+
 def _install(fmt: Format) -> dict[str, str]:
-    lacking = {feature: fmt.missing(feature) for feature in (Feature.EXPORT, Feature.PREDICT)}
+    registry = default_registry()
+    lacking = {feature: registry.missing(fmt, feature) for feature in (Feature.EXPORT, Feature.PREDICT)}
     return {
         feature.value: MissingDependencyError(missing, fmt.title).install
         for feature, missing in lacking.items()

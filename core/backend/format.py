@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from importlib import metadata
@@ -46,11 +47,18 @@ class Concurrency(StrEnum):
     """only the thread that loaded it"""
 
 
+_REQUIREMENT = re.compile(
+    r"(?P<name>[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(\[[A-Za-z0-9._, -]+\])?"
+    r"\s*(?P<versions>(===|[<>=!~]=|[<>])\s*[\w.*+!-]+(\s*,\s*(===|[<>=!~]=|[<>])\s*[\w.*+!-]+)*)?"
+)
+
+
 @dataclass(frozen=True, config=DECLARATION)
 class Requirement:
     """A distribution that a format needs; it is named to the user, never installed.
 
-    `distribution` may carry a version range ("onnx>=1.18"); any of `alternatives` (bare names) satisfies it too.
+    `distribution` may carry a version range ("onnx>=1.18"); any of `alternatives` (bare names), in any version,
+    satisfies it too.
     `rivals`: they bring the same module and overwrite each other's, so that only one of them may be installed.
     """
 
@@ -59,19 +67,41 @@ class Requirement:
     alternatives: tuple[str, ...] = ()
     rivals: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse what pip would not take."""
+        if not _REQUIREMENT.fullmatch(self.distribution):
+            raise ValueError(f"'{self.distribution}' is no requirement as pip takes it, e.g. \"onnx>=1.18\"")
+
     @property
     def name(self) -> str:
         """The distribution's bare name."""
-        return (
-            self.distribution.split("[")[0].rstrip("0123456789.*,<>=!~ ")
-            if any(c in self.distribution for c in "<>=!~[")
-            else self.distribution
-        )
+        return self._parts()[0]
 
     def found(self) -> tuple[str, str] | None:
-        """Name and version of it, or of the alternative that is installed; looked up without importing it."""
+        """Name and version of it, or of the alternative that is installed; looked up without importing it. One that is
+        in the range comes first.
+        """
         versions = ((name, installed_version(name)) for name in (self.name, *self.alternatives))
-        return next(((name, version) for name, version in versions if version), None)
+        installed = [(name, version) for name, version in versions if version]
+        return next((each for each in installed if self._takes(*each)), next(iter(installed), None))
+
+    def met(self) -> bool:
+        """Whether it is installed in a version of its range, or an alternative."""
+        found = self.found()
+        return found is not None and self._takes(*found)
+
+    def _takes(self, name: str, version: str) -> bool:
+        bare, versions = self._parts()
+        if name != bare or not versions:
+            return True
+        from packaging.specifiers import SpecifierSet  # not at the top: it takes ten milliseconds
+
+        return SpecifierSet(versions).contains(version, prereleases=True)
+
+    def _parts(self) -> tuple[str, str]:
+        parts = _REQUIREMENT.fullmatch(self.distribution)
+        assert parts is not None
+        return parts["name"], parts["versions"] or ""
 
 
 def installed_version(distribution: str) -> str | None:
@@ -118,8 +148,8 @@ class Format:
         return self.artefact(stem, options) if callable(self.artefact) else self.artefact.format(stem=stem)
 
     def missing(self, feature: Feature) -> list[str]:
-        """Requirements (as pip takes them) that `feature` needs and that are not installed."""
-        return [need.distribution for need in self.requires if feature in need.needed_for and not need.found()]
+        """Requirements (as pip takes them) that `feature` needs and that are not installed in their range."""
+        return [need.distribution for need in self.requires if feature in need.needed_for and not need.met()]
 
     def require(self, feature: Feature) -> None:
         """Refuse early when the feature is a gap or a package is missing.
@@ -132,7 +162,9 @@ class Format:
             raise UnsupportedError(self.name, feature, gap.kind, gap.reason)
         if missing := self.missing(feature):
             action = {Feature.EXPORT: "Export to", Feature.PREDICT: "Running a model in"}.get(feature, "Using")
-            raise MissingDependencyError(missing, f"{action} {self.name}")
+            there = {need.distribution: found[1] for need in self.requires if (found := need.found())}
+            others = {need: there[need] for need in missing if need in there}
+            raise MissingDependencyError(missing, f"{action} {self.name}", others)
 
     def parse_export_options(self, given: Mapping[str, Any]) -> ExportOptions:
         """Validated export options.

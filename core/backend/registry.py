@@ -19,6 +19,7 @@ import pluggy
 
 from segkit.core.backend import hookspecs
 from segkit.core.backend.base import Backend, Match
+from segkit.core.backend.capability import Feature
 from segkit.core.backend.faults import blamed
 from segkit.core.backend.format import Format
 from segkit.core.errors import ModelFileError, PluginError, UnknownFormatError, did_you_mean
@@ -101,6 +102,20 @@ class Registry:
     def all(self) -> list[Entry]:
         """Every format, sorted by name, broken ones included."""
         return [self._entry(name) for name in self.names()]
+
+    def missing(self, fmt: Format, feature: Feature) -> list[str]:
+        """Requirements (as pip takes them) that `feature` needs and that are not installed: those of the format and,
+        for an export, of the formats that it starts from. One that no plugin brings has none.
+        """
+        found, seen = dict.fromkeys(fmt.missing(feature)), {fmt.name}
+        while feature is Feature.EXPORT and fmt.source and fmt.source not in seen:
+            entry = self._entry(fmt.source) if fmt.source in self._plugins else None
+            if entry is None or entry.backend is None:
+                break
+            fmt = entry.backend.format
+            seen.add(fmt.name)
+            found |= dict.fromkeys(fmt.missing(feature))
+        return list(found)
 
     def recognise(self, path: Path) -> Backend:
         """The backend whose format `path` has: content beats suffix, a longer suffix beats a shorter one.
