@@ -219,7 +219,8 @@ class Bounds:
 
     def tolerance(self, precision: Precision) -> Tolerance:
         """That of raw outputs in a precision."""
-        return replace(TOLERANCES[precision], **{name: self._bounds[_raw(precision, name)].limit for name in LIMITS})
+        limits: dict[str, Any] = {name: self._bounds[_raw(precision, name)].limit for name in LIMITS}
+        return replace(TOLERANCES[precision], **limits)
 
 
 @dataclass(frozen=True)
