@@ -65,6 +65,10 @@ class ConformanceArguments(Options):
         None, description=f"only these stages: {', '.join(STAGES)} (default: all)"
     )
     quick: bool = Field(False, description="leave out what takes long and says little more: the larger scales")
+    store: str | None = Field(
+        None,
+        description="folder for exports and PyTorch's outputs; where torch is not installed, they are taken from there",
+    )
     report: str | None = Field(
         None, description="folder for report.json, junit.xml, report.md and index.html (default: no files)"
     )

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segkit.conformance import reference
+from segkit.conformance import diagnosis, reference
 from segkit.conformance.compare import OUTPUTS
 from segkit.conformance.guards import left_in, network_calls
+from segkit.conformance.store import Shelf, has_torch, needs_torch
 from segkit.core.backend import Anchors, Backend, Feature, Metadata, Predictor, Selected
 from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.chain import Link
@@ -34,11 +35,14 @@ class Bench:
         folder: Path,
         seen: Sequence[Picture] = (),
         after: Bench | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         """`folder` takes the artefacts; int8 is calibrated with the pictures `seen`, or with some made from a seed.
 
         Where the plain export of the bench `after` has failed, this one makes none: that would be the same fault again.
+        What is made is kept on the `shelf`, or taken from there.
         """
+        self.shelf = shelf
         self.registry, self.weights, self.folder, self.seen = registry, weights.resolve(), folder, seen
         self.after = after
         self.backend: Backend = registry.get(name)
@@ -50,7 +54,13 @@ class Bench:
     @cached_property
     def network(self) -> Any:
         """The reference network."""
+        needs_torch()
         return reference.network_of(self.weights)
+
+    @cached_property
+    def about(self) -> Metadata:
+        """What the weights say of themselves; torch is not needed to read that."""
+        return metadata_of(default_registry().recognise(self.weights), self.weights) or Metadata()
 
     @cached_property
     def size(self) -> Size:
@@ -64,8 +74,7 @@ class Bench:
         """
         fmt = self.backend.format
         if fmt.holds_weights:
-            own = metadata_of(self.backend, self.weights) or Metadata()
-            return ExportResult(self.weights, self.weights.stat().st_size, 0.0, own)
+            return ExportResult(self.weights, self.weights.stat().st_size, 0.0, self.about)
         folder = self.folder / str(len(self._made) + len(self._failed))
         return self.once(_key(options), lambda: self.export_to(folder, **options))
 
@@ -77,11 +86,17 @@ class Bench:
             pytest.skip(f"not judged, because an export has failed: {self._failed.get(key) or self.fault}")
         if key not in self._made:
             try:
-                self._made[key] = make()
+                self._made[key] = self._taken(key) if self.shelf and self.shelf.reading else make()
             except Exception as error:
                 self._failed[key] = next(iter(str(error).splitlines()), "") or type(error).__name__
                 raise
+            if self.shelf and not self.shelf.reading:
+                self.shelf.keep_artefact(key, self._made[key])
         return self._made[key]
+
+    def _taken(self, key: str) -> ExportResult:
+        assert self.shelf is not None
+        return self.shelf.artefact(key, self.backend, self.folder / f"kept-{len(self._made)}")
 
     @property
     def fault(self) -> str | None:
@@ -121,6 +136,14 @@ class Bench:
 
     def expected(self, batch: ImageBatch) -> Anchors:
         """PyTorch's outputs."""
+        return self.shelf.outputs(batch, self.expected_anew) if self.shelf else self.expected_anew(batch)
+
+    def input_fault(self, raw: Anchors, batch: ImageBatch) -> str | None:
+        """Which mistake in the input leads to these outputs; None where none does, or torch is not there to try."""
+        return diagnosis.input_fault(raw, batch, self.expected_anew) if has_torch() else None
+
+    def expected_anew(self, batch: ImageBatch) -> Anchors:
+        """PyTorch's outputs for pictures that nobody asks for again."""
         return reference.outputs_of(self.network, batch)
 
     def switches(self, *features: Feature) -> Mapping[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
+from pathlib import Path
 
 from segkit.conformance.report import Candidate
 from segkit.conformance.stage import Stage
+from segkit.conformance.store import Store, has_torch
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.format import Format, Requirement
 from segkit.core.backend.registry import Entry, Registry
@@ -20,7 +21,10 @@ TORCH = "torch"
 
 
 def candidates_of(
-    registry: Registry, names: Sequence[str] | None = None, stages: Sequence[str] | None = None
+    registry: Registry,
+    names: Sequence[str] | None = None,
+    stages: Sequence[str] | None = None,
+    store: Path | None = None,
 ) -> list[Candidate]:
     """The formats of these names or aliases, each once, in the order given; all of them without names.
 
@@ -28,15 +32,25 @@ def candidates_of(
         registry: where they are looked up.
         names: those that are to be tested.
         stages: in which stages, None for all: what these need beside the format is missing, too.
+        store: keeps exports and the reference: with it, it is enough without torch that a format runs, and those of
+            which nothing is kept are left out.
 
     Raises:
         UnknownFormatError: no plugin has that name.
         MissingDependencyError: a format that was named, or a stage, needs something that is not installed.
         PluginError: several plugins claim a name.
+        OptionError: the store cannot be used.
     """
     entries = [registry.find(name) for name in names] if names else registry.all()
-    beside = () if find_spec(TORCH) or not compares(stages) else (TORCH,)
-    found = {entry.plugin.name: _candidate(registry, entry, beside) for entry in entries}
+    read = store is not None and not has_torch()
+    if store and read:
+        if not names:
+            entries = [entry for entry in entries if Store.is_there(store, entry.plugin.name)] or entries
+        for entry in entries:
+            Store(store, entry.plugin.name)  # it says what is wrong
+    beside = () if has_torch() or read or not compares(stages) else (TORCH,)
+    runs = (Feature.PREDICT,) if read else RUNS
+    found = {entry.plugin.name: _candidate(registry, entry, beside, runs) for entry in entries}
     for candidate in found.values() if names else []:
         if candidate.missing:
             raise MissingDependencyError(candidate.missing, f"Testing {candidate.name}")
@@ -48,16 +62,16 @@ def compares(stages: Sequence[str] | None) -> bool:
     return stages is None or any(stage != Stage.DECLARE for stage in stages)
 
 
-def _candidate(registry: Registry, entry: Entry, beside: Sequence[str]) -> Candidate:
+def _candidate(registry: Registry, entry: Entry, beside: Sequence[str], runs: Sequence[Feature]) -> Candidate:
     if entry.backend is None:
         return Candidate(entry.plugin.name, entry.plugin.name, entry.plugin.distribution, fault=str(entry.error))
     fmt = entry.backend.format
-    missing = dict.fromkeys(need for feature in _used(fmt) for need in registry.missing(fmt, feature))
+    missing = dict.fromkeys(need for feature in _used(fmt, runs) for need in registry.missing(fmt, feature))
     if TORCH not in {Requirement(need).name for need in missing}:  # the format's own line may name a version
         missing |= dict.fromkeys(beside)
     runtime = dict(filter(None, (need.found() for need in fmt.requires)))
     return Candidate(fmt.name, fmt.title, entry.plugin.distribution, runtime, tuple(missing))
 
 
-def _used(fmt: Format) -> list[Feature]:
-    return [feature for feature in RUNS if not fmt.support.gap(feature)]
+def _used(fmt: Format, runs: Sequence[Feature]) -> list[Feature]:
+    return [feature for feature in runs if not fmt.support.gap(feature)]

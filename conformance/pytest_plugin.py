@@ -34,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--segkit-stage", **several, help="run this stage alone (may be repeated)")
     group.addoption("--segkit-model", metavar="FILE", help="weights to test with, beside the suite's own")
     group.addoption("--segkit-data", metavar="DATA", help="labelled pictures to test with, beside the suite's own")
+    group.addoption(
+        "--segkit-store",
+        metavar="FOLDER",
+        help="keep what torch is needed for; without torch, take it from there",
+    )
     group.addoption("--segkit-quick", action="store_true", help="leave out what takes long and says little more")
     group.addoption(
         "--segkit-report", metavar="FILE.json", help="write what was found, with every figure, to this file"

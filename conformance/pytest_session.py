@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -55,7 +55,8 @@ class SuiteRun:
             self.precisions = precisions_of(option.segkit_precision)
             self.asked = {"format": self.formats, "stage": self.stages, "precision": self.precisions}
             self.asked |= {name: getattr(option, f"segkit_{name}") for name in ("model", "data", "quick")}
-            self.candidates = candidates_of(default_registry(), self.formats, self.stages) if self.formats else []
+            self.store = Path(option.segkit_store) if option.segkit_store else None
+            self.candidates = self.installed(self.formats) if self.formats else []
             if option.segkit_model and not Path(option.segkit_model).exists():
                 raise InputError(f"--segkit-model: there is no file '{option.segkit_model}'.")
         except SegkitError as error:
@@ -78,9 +79,9 @@ class SuiteRun:
         module.candidates = self.candidates
         return module
 
-    def installed(self) -> list[Candidate]:
-        """Every format, with what it lacks for the chosen stages."""
-        return candidates_of(default_registry(), stages=self.stages)
+    def installed(self, names: Sequence[str] | None = None) -> list[Candidate]:
+        """These formats, or every one, with what they lack for the chosen stages."""
+        return candidates_of(default_registry(), names, self.stages, self.store)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:

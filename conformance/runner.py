@@ -79,11 +79,13 @@ class ConformanceRun:
         if find_spec("pytest") is None:
             raise MissingDependencyError(["segkit[conformance]"], "The conformance suite")
         self.args, self.target = args, tuple(target or TARGET)
-        self.candidates = candidates_of(registry or default_registry(), args.format, args.stage)
+        store = expanded(args.store).resolve() if args.store else None
+        self.candidates = candidates_of(registry or default_registry(), args.format, args.stage, store)
         self.folder = _made(expanded(args.report)) if args.report else None
         self.asked = args.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"report"})
         self.machine = dict(machine or {})
         self.told = [*_option("model", _model(args.model)), *_option("data", _data(args.data))]
+        self.told += _option("store", str(store) if store else None)
         for name in ("stage", "precision"):
             self.told += [word for each in getattr(args, name) or () for word in _option(name, each)]
         self.told += ["--segkit-quick"] if args.quick else []

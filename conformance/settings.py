@@ -18,6 +18,7 @@ class Settings:
         model: the user's own weights.
         data: their labelled pictures: a description, COCO annotations, or a known name.
         precisions: those that are wanted.
+        store: keeps what torch is needed for; where torch is not, that is taken from there.
         quick: leave out what takes long and is likely to go with the rest: the larger scales.
     """
 
@@ -25,6 +26,7 @@ class Settings:
     data: str | None = None
     precisions: frozenset[Precision] = frozenset(Precision)
     quick: bool = False
+    store: Path | None = None
 
     @classmethod
     def of(cls, config: Any) -> Self:
@@ -33,10 +35,11 @@ class Settings:
         def given(name: str) -> Any:
             return config.getoption(f"--segkit-{name}", default=None)
 
-        model, wanted = given("model"), precisions_of(given("precision"))
+        model, store, wanted = given("model"), given("store"), precisions_of(given("precision"))
         return cls(
             Path(model) if model else None,
             given("data"),
             frozenset(map(Precision, wanted or Precision)),
             bool(given("quick")),
+            Path(store) if store else None,
         )

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 
 from segkit.conformance.bench import Bench, anchors
 from segkit.conformance.compare import check
-from segkit.conformance.diagnosis import input_fault, output_faults
+from segkit.conformance.diagnosis import output_faults
 from segkit.conformance.gaps import features_of
 from segkit.conformance.golden import held_out
 from segkit.conformance.stage import Stage
@@ -23,9 +23,6 @@ from segkit.core.backend.faults import words
 from segkit.core.backend.pipeline import ExportResult
 from segkit.core.images import ImageBatch, Picture, Size
 from segkit.core.images.sources import open_sources
-
-if TYPE_CHECKING:
-    from segkit.core.metrics import SegmentationMetrics
 
 SHOWN, OBSERVED = 24, 16
 """Pictures that are looked at, and others that int8 is calibrated with."""
@@ -69,10 +66,10 @@ class Subject:
         pictures: BGR.
         bounds: what its outputs are held against.
         labelled: a data set to score on, or None.
-        scores: those of the weights themselves over `labelled`, once they are known.
+        scores: mAP of boxes and of masks of the weights themselves over `labelled`, once they are known.
     """
 
-    scores: SegmentationMetrics | None = None
+    scores: list[float] | None = None
 
     def __init__(
         self,
@@ -143,7 +140,7 @@ def fault_of(raw: Anchors, batch: ImageBatch, bench: Bench, tolerance: Tolerance
         check(raw, wanted, tolerance, "it")
     except AssertionError as error:
         whole = str(error)
-        if found := input_fault(raw, batch, bench.expected):
+        if found := bench.input_fault(raw, batch):
             return Fault(Stage.PREPROCESS, found, whole)
         hints = [*output_faults(raw, wanted, batch.size)]
         figures = [line.removeprefix("! ") for line in whole.splitlines() if line.startswith("! ")]

@@ -9,8 +9,9 @@ What a format declares as full is tested; what it declares as a gap must be refu
 is needed: the model is small and comes with the suite, pictures are generated. Where pytest is given `--segkit-model`
 and `--segkit-data`, or `SEGKIT_TEST_DATA` names a folder with trained weights and a picture, those are used too.
 
-torch makes the exports and is the reference. Without it only what needs neither is tested, the rest is skipped with
-that reason, and reports say that the format was not tested.
+torch makes the exports and is the reference. Without it, and without a store (`--segkit-store`) that was filled where
+torch is, only what needs neither is tested; the rest is skipped with that reason, and reports say that the format was
+not tested.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ def test_a_broken_plugin_is_a_red_row(tmp_path: Path) -> None:
 @pytest.fixture
 def no_torch(monkeypatch: pytest.MonkeyPatch) -> Registry:
     """A format that does without torch, on a machine without it."""
-    monkeypatch.setattr(candidates, "find_spec", lambda name: None)
+    monkeypatch.setattr(candidates, "has_torch", lambda: False)
     registry = Registry()
     registry.register("blob", "fake_formats")
     return registry

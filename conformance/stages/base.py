@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +15,7 @@ from segkit.conformance.golden import GOLDEN
 from segkit.conformance.reference import views
 from segkit.conformance.settings import Settings
 from segkit.conformance.stage import Notes, Stage
+from segkit.conformance.store import Shelf, Store, needs_torch
 from segkit.conformance.subject import SHOWN, Labelled, Subject, generated, pictures_of
 from segkit.conformance.tolerance import Allowance, Bounds, allowances_of
 from segkit.core.backend import Feature, Precision
@@ -85,15 +85,20 @@ class SuiteBase:
 
     @pytest.fixture
     def golden(
-        self, registry: Registry, weights: Path, bounds: Bounds, tmp_path_factory: pytest.TempPathFactory
+        self,
+        settings: Settings,
+        registry: Registry,
+        weights: Path,
+        bounds: Bounds,
+        tmp_path_factory: pytest.TempPathFactory,
     ) -> Subject:
         """The suite's own model on generated pictures; one for the whole class, so that every export is made once."""
-        needs_torch()
-        known = self._known()
+        known, shelf = self._known(), self._shelf(settings, "golden")
         if "golden" not in known:
             folder = tmp_path_factory.mktemp(f"{self.format}-golden")
             shown, observed, data = generated(folder)
-            bench = Bench(registry, self.format, _copied(weights, folder), _made(folder / "made"), observed)
+            copy, made = _copied(weights, folder), _made(folder / "made")
+            bench = Bench(registry, self.format, copy, made, observed, shelf=shelf)
             known["golden"] = Subject("golden", bench, shown, Labelled(data, "test"), bounds)
         return known["golden"]
 
@@ -107,8 +112,7 @@ class SuiteBase:
         request: pytest.FixtureRequest,
     ) -> Subject:
         """The user's model on their pictures, else other trained weights on a picture."""
-        needs_torch()
-        known = self._known()
+        known, shelf = self._known(), self._shelf(settings, "own")
         if "own" not in known:
             weights, picture = (settings.model, None) if settings.model else request.getfixturevalue("trained")
             folder = tmp_path_factory.mktemp(f"{self.format}-own")
@@ -123,7 +127,8 @@ class SuiteBase:
             else:
                 shown, seen, _ = generated(folder)
             before = known["golden"].bench if "golden" in known else None
-            bench = Bench(registry, self.format, _copied(weights, folder), _made(folder / "made"), seen, before)
+            copy, made = _copied(weights, folder), _made(folder / "made")
+            bench = Bench(registry, self.format, copy, made, seen, before, shelf)
             known["own"] = Subject("own", bench, shown, labelled, bounds)
         return known["own"]
 
@@ -146,6 +151,13 @@ class SuiteBase:
         golden.must_run()
         return golden.bench
 
+    def _shelf(self, settings: Settings, name: str) -> Shelf | None:
+        """Where the exports of a subject are kept. Without one torch is needed."""
+        if settings.store is None:
+            needs_torch()
+            return None
+        return Store(settings.store, self.format).shelf(name)
+
     @classmethod
     def _known(cls) -> dict[str, Subject]:
         """Subjects of this very class, not of one that it inherits from."""
@@ -167,12 +179,6 @@ class SuiteBase:
         With `runs=False` what follows makes and reads files, and runs none.
         """
         need(registry.get(self.format).format, *features, wanted=settings.precisions, runs=runs)
-
-
-def needs_torch() -> None:
-    """Skip where torch is not installed."""
-    if find_spec("torch") is None:
-        pytest.skip("torch is not installed: exports are made with it, and it is what they are compared with")
 
 
 def _copied(weights: Path, folder: Path) -> Path:

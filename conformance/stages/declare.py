@@ -14,7 +14,8 @@ from segkit.conformance.children import ANSWER, answer_in, environment
 from segkit.conformance.gaps import PROBED, need
 from segkit.conformance.probed import works_nevertheless
 from segkit.conformance.stage import Stage, at
-from segkit.conformance.stages.base import SuiteBase, needs_torch
+from segkit.conformance.stages.base import SuiteBase
+from segkit.conformance.store import needs_torch
 from segkit.core.backend import Feature, Gap
 from segkit.core.backend.options import describe
 from segkit.core.backend.registry import Registry

@@ -14,6 +14,7 @@ from segkit.conformance.killed import kill_half_way
 from segkit.conformance.settings import Settings
 from segkit.conformance.stage import Notes, Stage, at
 from segkit.conformance.stages.base import SuiteBase
+from segkit.conformance.store import needs_torch
 from segkit.conformance.subject import Subject
 from segkit.conformance.tolerance import UNTRAINED
 from segkit.core.backend import Feature, Precision
@@ -54,8 +55,8 @@ class ExportStage(SuiteBase):
         assert read is not None, "the artefact says nothing about itself"
         assert read.segkit is not None, "the artefact has no block of segkit's own"
         assert read.task == "segment"
-        assert read.names == dict(golden.bench.network.names)
-        assert (read.imgsz, read.batch, read.stride) == (golden.size, 1, golden.bench.network.stride)
+        assert read.names == golden.bench.about.names
+        assert (read.imgsz, read.batch, read.stride) == (golden.size, 1, golden.bench.about.stride)
         assert read.date, "the date of the export is missing"
         assert read.segkit.precision is Precision.FP32
         assert read.segkit.toolchain.get("segkit"), "the version of segkit is missing"
@@ -100,6 +101,7 @@ class ExportStage(SuiteBase):
         _must_export(fmt)
         self.need(registry, settings, runs=False)
         golden.export(Precision.FP32)
+        needs_torch()
         assert fmt.export_options is not None
         target = tmp_path / "out" / fmt.artefact_name("model", fmt.export_options())
         left = kill_half_way(registry, self.format, golden.bench.weights, target, golden.size)
@@ -145,6 +147,7 @@ class ExportStage(SuiteBase):
         self.need(registry, settings, runs=False)
         if settings.quick and scale != SCALES[0]:
             pytest.skip("the larger scales are left out of a quick run")
+        needs_torch()
         weights = reference.seeded_weights(tmp_path / f"{scale}-seg.safetensors", scale=scale, seen=64)
         self._small(registry, settings, golden, weights, notes, f"scale {scale}")
 
@@ -156,6 +159,7 @@ class ExportStage(SuiteBase):
         """Class branches of depthwise convolutions, as some trainers build them."""
         _must_export(registry.get(self.format).format)
         self.need(registry, settings, runs=False)
+        needs_torch()
         weights = reference.seeded_weights(tmp_path / "depthwise-seg.safetensors", scale="t", depthwise=True, seen=64)
         self._small(registry, settings, golden, weights, notes, f"a {case} head")
 

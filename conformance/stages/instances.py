@@ -89,6 +89,6 @@ class InstancesStage(SuiteBase):
 
         number = found.worst[1]
         one, other = seen_in(wanted, batch, number), seen_in(raw, batch, number)
-        names = dict(subject.bench.network.names)
+        names = subject.bench.about.names
         path = draw_worst(folder / "worst.png", subject.pictures[number], one, other, self.format, names, precision)
         notes.picture(f"picture {number} of {len(batch)}, where least agrees ({found.worst[0]:.4f})", path)

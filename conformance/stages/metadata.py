@@ -14,6 +14,7 @@ from segkit.conformance.gaps import need
 from segkit.conformance.settings import Settings
 from segkit.conformance.stage import Stage, at
 from segkit.conformance.stages.base import SuiteBase
+from segkit.conformance.store import needs_torch
 from segkit.conformance.subject import Subject
 from segkit.core.backend import Inspection, Precision, TensorInfo
 from segkit.core.backend.registry import Registry
@@ -70,7 +71,7 @@ class MetadataStage(SuiteBase):
         first, second = golden.export(Precision.FP32).path, named.export(imgsz=SIZE, batch=1).path
         place = tmp_path / "place" / second.name
         place.parent.mkdir()
-        for artefact, names in ((first, golden.bench.network.names), (second, CLASSES["any-script"])):
+        for artefact, names in ((first, golden.bench.about.names), (second, CLASSES["any-script"])):
             remove(place)
             (shutil.copytree if artefact.is_dir() else shutil.copy)(artefact, place)
             read = backend.read_metadata(place)
@@ -98,6 +99,7 @@ class MetadataStage(SuiteBase):
 
     def _named(self, golden: Subject, registry: Registry, folder: Path, case: str) -> Bench:
         """A small model with these names."""
+        needs_torch()
         (folder / "made").mkdir(parents=True)
         (folder / "weights").mkdir()
         weights = folder / "weights" / "named-seg.safetensors"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from segkit.conformance import reference
 from segkit.conformance.bench import Bench, anchors
 from segkit.conformance.compare import OUTPUTS, check, compare
-from segkit.conformance.diagnosis import input_fault, output_faults
+from segkit.conformance.diagnosis import output_faults
 from segkit.conformance.gaps import features_of, need
 from segkit.conformance.selected import check_selected
 from segkit.conformance.settings import Settings
@@ -177,7 +177,7 @@ def hold_against(
     try:
         check(raw, wanted, tolerance, what)
     except AssertionError as error:
-        if words := input_fault(raw, batch, bench.expected):
+        if words := bench.input_fault(raw, batch):
             pytest.skip(f"not judged, because of what stage {Stage.PREPROCESS} finds: {words}")
         likely = [f"likely: {words}" for words in output_faults(raw, wanted, batch.size)]
         raise AssertionError("\n".join([str(error), *likely])) from None

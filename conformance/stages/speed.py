@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -15,6 +15,7 @@ from segkit.conformance.gaps import features_of
 from segkit.conformance.settings import Settings
 from segkit.conformance.stage import Notes, Stage, at
 from segkit.conformance.stages.base import PRECISIONS, SUBJECTS, SuiteBase
+from segkit.conformance.store import has_torch
 from segkit.conformance.subject import Subject
 from segkit.conformance.weighed import weigh
 from segkit.core.backend import Precision
@@ -42,16 +43,18 @@ class SpeedStage(SuiteBase):
         bench, batch = subject.bench, subject.batch(1)
         made = subject.export(precision)
         batch.make(("u8_nhwc", "f32_nchw"))
-        network = reference.fused_of(bench.weights)
+        works: list[Callable[[], object]] = []
+        if has_torch():
+            network = reference.fused_of(bench.weights)
+            works.append(lambda: reference.outputs_of(network, batch))
         with bench.load(made, *features_of(precision)) as predictor:
             predictor.warm_up()
             rounds = FEWEST if settings.quick else ROUNDS
-            own, theirs = paired(
-                lambda: predictor.run(batch), lambda: reference.outputs_of(network, batch), rounds=rounds
-            )
+            own, *others = in_turns([lambda: predictor.run(batch), *works], rounds=rounds)
         notes.figure("time of a picture", own * 1e3, "ms")
-        notes.figure("time of the reference", theirs * 1e3, "ms")
-        notes.figure("times the reference's speed", theirs / own)
+        for theirs in others:
+            notes.figure("time of the reference", theirs * 1e3, "ms")
+            notes.figure("times the reference's speed", theirs / own)
         notes.figure("size", made.size / 1e6, "MB")
         options = switching(bench.backend.format.load_options, features_of(precision))
         plain = json.loads(json.dumps(options, default=str))
@@ -61,16 +64,16 @@ class SpeedStage(SuiteBase):
         notes.figure("memory, at most", weight.peak, "MB")
 
 
-def paired(one: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float]:
+def in_turns(works: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     """Median seconds of each, the first round left out."""
-    seconds: list[list[float]] = [[], []]
+    seconds: list[list[float]] = [[] for _ in works]
     begun = time.perf_counter()
     for number in range(rounds + 1):
         if number > FEWEST and time.perf_counter() - begun > BUDGET:
             break
-        for times, work in zip(seconds, (one, other), strict=True):
+        for times, work in zip(seconds, works, strict=True):
             start = time.perf_counter()
             work()
             if number:
                 times.append(time.perf_counter() - start)
-    return statistics.median(seconds[0]), statistics.median(seconds[1])
+    return [statistics.median(times) for times in seconds]
