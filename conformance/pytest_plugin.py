@@ -45,6 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     # For `segkit conformance`, whose child process this is: go on after a test that ended the process before.
     group.addoption("--segkit-child", action="store_true", help=SUPPRESS)
+    group.addoption("--segkit-shared", help=SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -310,6 +310,7 @@ def _command(backend: BackendRun) -> list[str]:
         *("-c", str(ini), "--rootdir", str(backend.folder), "--import-mode=importlib", "--strict-markers"),
         *("--basetemp", str(backend.folder / f"{backend.candidate.name}-files")),
         *("--segkit-child", "--segkit-report", str(backend.path), "--segkit-format", backend.candidate.name),
+        *_option("shared", str(backend.folder / "shared")),
         *backend.run.told,
         *backend.run.target,
     ]

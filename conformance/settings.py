@@ -19,6 +19,7 @@ class Settings:
         data: their labelled pictures: a description, COCO annotations, or a known name.
         precisions: those that are wanted.
         store: keeps what torch is needed for; where torch is not, that is taken from there.
+        shared: keeps what other formats of the same run need, too.
         quick: leave out what takes long and is likely to go with the rest: the larger scales.
     """
 
@@ -27,6 +28,7 @@ class Settings:
     precisions: frozenset[Precision] = frozenset(Precision)
     quick: bool = False
     store: Path | None = None
+    shared: Path | None = None
 
     @classmethod
     def of(cls, config: Any) -> Self:
@@ -35,11 +37,13 @@ class Settings:
         def given(name: str) -> Any:
             return config.getoption(f"--segkit-{name}", default=None)
 
-        model, store, wanted = given("model"), given("store"), precisions_of(given("precision"))
+        model, store, shared = given("model"), given("store"), given("shared")
+        wanted = precisions_of(given("precision"))
         return cls(
             Path(model) if model else None,
             given("data"),
             frozenset(map(Precision, wanted or Precision)),
             bool(given("quick")),
             Path(store) if store else None,
+            Path(shared) if shared else None,
         )

@@ -78,9 +78,9 @@ class Store:
 class Shelf:
     """Exports of one model, and what PyTorch makes of it."""
 
-    def __init__(self, folder: Path, reading: bool) -> None:
-        """`reading`: take what is there, and make nothing."""
-        self.folder, self.reading = folder, reading
+    def __init__(self, folder: Path, reading: bool, *, fresh: bool = False) -> None:
+        """`reading`: take what is there, and make nothing. `fresh`: what is there is of this very run, and believed."""
+        self.folder, self.reading, self.fresh = folder, reading, fresh
 
     def artefact(self, key: str, backend: Backend, folder: Path) -> ExportResult:
         """A copy, in a folder, of the artefact that was kept under a key."""
@@ -116,7 +116,8 @@ class Shelf:
 
     def values(self, key: str, compute: Callable[[], list[float]]) -> list[float]:
         """Some numbers: computed and kept, or those that were."""
-        if not self.reading:
+        known = self.fresh and self._path("values", key).with_suffix(".json").is_file()
+        if not (self.reading or known):
             found = compute()
             self._write("values", key, found)
             return found

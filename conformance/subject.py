@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +18,7 @@ from segkit.conformance.diagnosis import output_faults
 from segkit.conformance.gaps import features_of
 from segkit.conformance.golden import held_out
 from segkit.conformance.stage import Stage
+from segkit.conformance.store import Shelf
 from segkit.conformance.tolerance import Bounds, Tolerance
 from segkit.core.backend import Anchors, Precision
 from segkit.core.backend.faults import words
@@ -66,9 +68,11 @@ class Subject:
         pictures: BGR.
         bounds: what its outputs are held against.
         labelled: a data set to score on, or None.
+        shared: what other formats' runs of this minute have found out about the model.
         scores: mAP of boxes and of masks of the weights themselves over `labelled`, once they are known.
     """
 
+    shared: Shelf | None = None
     scores: list[float] | None = None
 
     def __init__(
@@ -97,6 +101,11 @@ class Subject:
     def batch(self, count: int | None = None) -> ImageBatch:
         """The first pictures as input."""
         return ImageBatch(self.pictures[:count], self.size)
+
+    @cached_property
+    def expected(self) -> Anchors:
+        """PyTorch's outputs for all pictures: every precision is held against them."""
+        return self.bench.expected(self.batch())
 
     def fault(self, precision: Precision) -> Fault | None:
         """What is wrong with raw outputs of this precision; None where they are right. Stage raw asks, too: what others

@@ -48,6 +48,12 @@ def test_what_was_computed_is_found_again(tmp_path):
     assert there.values("mAP", never) == [0.5, 0.4]
 
 
+def test_what_one_format_of_a_run_has_found_out_the_others_believe(tmp_path):
+    assert Shelf(tmp_path, reading=False, fresh=True).values("mAP", lambda: [0.5]) == [0.5]
+    assert Shelf(tmp_path, reading=False, fresh=True).values("mAP", never) == [0.5]
+    assert Shelf(tmp_path, reading=False).values("mAP", lambda: [0.6]) == [0.6], "an older store is never believed"
+
+
 def test_what_is_not_there_ends_the_test_and_says_so(tmp_path):
     there = Shelf(tmp_path, reading=True)
     with pytest.raises(pytest.skip.Exception, match="torch is not installed, and the store has no output of PyTorch"):

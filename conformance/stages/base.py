@@ -100,6 +100,7 @@ class SuiteBase:
             copy, made = _copied(weights, folder), _made(folder / "made")
             bench = Bench(registry, self.format, copy, made, observed, shelf=shelf)
             known["golden"] = Subject("golden", bench, shown, Labelled(data, "test"), bounds)
+            known["golden"].shared = _shared(settings, "golden")
         return known["golden"]
 
     @pytest.fixture
@@ -130,6 +131,7 @@ class SuiteBase:
             copy, made = _copied(weights, folder), _made(folder / "made")
             bench = Bench(registry, self.format, copy, made, seen, before, shelf)
             known["own"] = Subject("own", bench, shown, labelled, bounds)
+            known["own"].shared = _shared(settings, "own")
         return known["own"]
 
     @pytest.fixture
@@ -179,6 +181,10 @@ class SuiteBase:
         With `runs=False` what follows makes and reads files, and runs none.
         """
         need(registry.get(self.format).format, *features, wanted=settings.precisions, runs=runs)
+
+
+def _shared(settings: Settings, name: str) -> Shelf | None:
+    return Shelf(settings.shared / name, reading=False, fresh=True) if settings.shared else None
 
 
 def _copied(weights: Path, folder: Path) -> Path:

@@ -66,15 +66,19 @@ class DatasetStage(SuiteBase):
 
 def reference_scores(subject: Subject, dataset: Dataset) -> list[float]:
     """Those of the weights themselves, of boxes and of masks, got once for each model."""
+    what = f"mAP over {len(dataset)} pictures"
 
     def compute() -> list[float]:
         weights = subject.bench.weights
         found = scores(default_registry().recognise(weights), weights, dataset, {})
         return [float(found.box.map), float(found.seg.map)]
 
+    def once() -> list[float]:
+        return subject.shared.values(what, compute) if subject.shared else compute()
+
     if subject.scores is None:
         shelf = subject.bench.shelf
-        subject.scores = shelf.values(f"mAP over {len(dataset)} pictures", compute) if shelf else compute()
+        subject.scores = shelf.values(what, once) if shelf else once()
     return subject.scores
 
 

@@ -42,7 +42,7 @@ class InstancesStage(SuiteBase):
         batch = subject.batch()
         with subject.bench.load(subject.export(precision), *features_of(precision)) as predictor:
             raw = anchors(predictor.run(batch))
-        wanted = subject.bench.expected(batch)
+        wanted = subject.expected
         found = tally(raw, wanted, batch)
         if not found.matched + found.missing:
             pytest.skip("the reference sees no object in these pictures: give --segkit-data with pictures of some")
