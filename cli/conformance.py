@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 DETAILS = (
     "Runs the suite that every format passes, ours and a plugin's: declarations, exports, metadata, raw outputs, "
     "objects, behaviour, speed. Each format has a process of its own, so a crash is one red row. What a format "
-    "declares as a gap is shown as that, never as passed.\n\nThe exit code is 0 if everything passed, 1 if something "
-    "failed, 2 if what was given cannot be used."
+    "declares as a gap is shown as that, never as passed.\n\nThe exit code is 0 if nothing failed, 1 if something "
+    "failed or nothing was tested, 2 if what was given cannot be used, 130 after Ctrl-C."
 )
 
 EPILOG = """[bold]Examples[/bold]

@@ -13,6 +13,7 @@ import pytest
 from segkit.conformance import reference
 from segkit.conformance.compare import OUTPUTS
 from segkit.conformance.guards import left_in, network_calls
+from segkit.conformance.report import told_of
 from segkit.core.backend import Anchors, Backend, Feature, Metadata, Predictor, Selected
 from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.chain import Link
@@ -79,7 +80,7 @@ class Bench:
             try:
                 self._made[key] = make()
             except Exception as error:
-                self._failed[key] = next(iter(str(error).splitlines()), "") or type(error).__name__
+                self._failed[key] = " ".join(told_of(str(error))) or type(error).__name__
                 raise
         return self._made[key]
 

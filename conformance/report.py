@@ -114,11 +114,8 @@ class Row:
         return " ".join(self.told()) if self.outcome is Outcome.FAILED else self.reason
 
     def told(self) -> list[str]:
-        """Why it failed, in few lines: the first one, and those that say what is wrong."""
-        first, *others = [line.strip() for line in self.message.splitlines() if line.strip()] or [""]
-        telling = [line for mark in TELLING for line in [line for line in others if line.startswith(mark)][:TOLD]]
-        # A first line that announces something does not say it: where nothing is marked, the last one is nearest to it.
-        return [first, *(telling or (others[-1:] if first.endswith(":") else []))]
+        """Why it failed, in few lines."""
+        return told_of(self.message)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Row:
@@ -379,6 +376,14 @@ def by_format(rows: Iterable[Row], candidates: Iterable[Candidate], seconds: flo
 def failed_row(row: Row, message: str, seconds: float) -> Row:
     """A test that did not live to tell what became of it."""
     return replace(row, outcome=Outcome.FAILED, message=message, seconds=seconds)
+
+
+def told_of(message: str) -> list[str]:
+    """What a message says, in few lines: the first one, and those that say what is wrong."""
+    first, *others = [line.strip() for line in message.splitlines() if line.strip()] or [""]
+    telling = [line for mark in TELLING for line in [line for line in others if line.startswith(mark)][:TOLD]]
+    # A first line that announces something does not say it: where nothing is marked, the last one is nearest to it.
+    return [first, *(telling or (others[-1:] if first.endswith(":") else []))]
 
 
 def shortened(text: str, most: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from html import escape
 from itertools import groupby
@@ -13,13 +13,14 @@ from string import Template
 
 from segkit.conformance.report import TELLING, BackendReport, Image, Outcome, Report, Row
 from segkit.conformance.report_matrix import Cell, Line, Matrix, closeness, matrix_of, nearest, number
-from segkit.conformance.stage import Figure, Stage
+from segkit.conformance.report_tables import figures_table, tests_table, words_of
+from segkit.conformance.stage import Stage
 
 TEMPLATE = Path(__file__).with_name("report_page.html")
 KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
 
 WORST = 12
-"""How many cases with pictures the page has, and how many figures are listed as nearest to their limits."""
+"""How many cases with pictures the page has."""
 
 STAGES = {
     Stage.DECLARE: "what the format says about itself is complete, and what it says it cannot do is refused",
@@ -54,9 +55,9 @@ def page_of(report: Report, folder: Path) -> str:
         stages="".join(_described(name, text) for name, text in (STAGES | CASES).items()),
         failures=_section("What failed", "".join(_failures(report))),
         worst=_section("Where pictures differ most", _pictures(report, folder)),
-        figures=_section("Figures nearest to their limits", _figures(report)),
+        figures=_section("Figures nearest to their limits", figures_table(report)),
         gaps=_section("What was not run, and why", "".join(_gaps(report))),
-        tests="".join(map(_tests, report.backends)),
+        tests="".join(map(tests_table, report.backends)),
         versions="".join(_versions(report)),
         machine="".join(_fact(name, text) for name, text in report.machine.items()),
         asked=escape(report.command()),
@@ -170,11 +171,11 @@ def _pictures(report: Report, folder: Path) -> str:
 
 def _shown(row: Row, name: str, folder: Path) -> str:
     figure = nearest(row.figures)
-    told = f"Nearest to its limit: {_told(figure)}" if figure else ""
+    limit = f"Nearest to its limit: {words_of(figure)}" if figure else ""
     state = '<span class="bad">failed</span>' if row.outcome is Outcome.FAILED else '<span class="good">passed</span>'
     pictures = "".join(_picture(image, folder) for image in row.pictures)
     title = f"{name}, {row}" + (f", {row.precision}" if row.precision and row.precision not in row.case else "")
-    return f'<h3>{escape(title)} {state}</h3><p class="note">{escape(told)}</p><div class="row">{pictures}</div>\n'
+    return f'<h3>{escape(title)} {state}</h3><p class="note">{escape(limit)}</p><div class="row">{pictures}</div>\n'
 
 
 def _picture(image: Image, folder: Path) -> str:
@@ -184,57 +185,6 @@ def _picture(image: Image, folder: Path) -> str:
     source = f"data:image/{kind};base64,{data}"
     title = escape(image.title)
     return f'<figure><img alt="{title}" src="{source}"><figcaption>{title}</figcaption></figure>'
-
-
-def _figures(report: Report) -> str:
-    """The figures that use up most of their bounds, one for each name and format."""
-    found: dict[tuple[str, str, str], tuple[Row, Figure]] = {}
-    for row in report.rows():
-        for figure in row.figures:
-            key = row.format, row.precision, figure.name
-            if closeness(figure) >= 0 and (key not in found or closeness(figure) > closeness(found[key][1])):
-                found[key] = row, figure
-    listed = sorted(found.values(), key=lambda pair: closeness(pair[1]), reverse=True)[:WORST]
-    if not listed:
-        return ""
-    rows = [
-        {
-            "figure": (figure.name, ""),
-            "value": (number(figure), "" if figure.within else "bad"),
-            "limit": (figure.bound, ""),
-            "used up": (_share(figure), ""),
-            "format": (f"{row.format} {row.precision}", ""),
-            "test": (str(row), ""),
-        }
-        for row, figure in listed
-    ]
-    note = "Used up: how much of the error that the limit allows; a test fails beyond 100%."
-    return f'<p class="note">{note}</p>\n{_table(rows)}\n'
-
-
-def _table(rows: Sequence[Mapping[str, tuple[str, str]]]) -> str:
-    """Rows of column → (text, class). On a narrow screen each row is a card that has the names of columns in it."""
-    head = "".join(f'<th scope="col">{name}</th>' for name in rows[0])
-    lines = []
-    for row in rows:
-        (first, (text, _)), *others = row.items()
-        cells = [f'<th scope="row" data-name="{first}">{escape(text)}</th>']
-        cells += [
-            f'<td class="{kind or "plain"}" data-name="{name}">{escape(text)}</td>' if text else "<td></td>"
-            for name, (text, kind) in others
-        ]
-        lines.append(f"<tr>{''.join(cells)}</tr>\n")
-    body = f"<thead><tr>{head}</tr></thead>\n<tbody>{''.join(lines)}</tbody>"
-    return f'<div class="wide"><table class="list">\n{body}</table></div>'
-
-
-def _share(figure: Figure) -> str:
-    share = closeness(figure)
-    return f"{share:.0%}" if share < 100 else "beyond"
-
-
-def _told(figure: Figure) -> str:
-    return f"{figure.name} {number(figure)}" + (f" (limit {figure.bound})" if figure.bound else "")
 
 
 def _gaps(report: Report) -> Iterator[str]:
@@ -262,26 +212,6 @@ def _described(name: str, text: str) -> str:
 
 def _tests_of(count: int) -> str:
     return f"{count} test{'' if count == 1 else 's'}"
-
-
-def _tests(backend: BackendReport) -> str:
-    if not backend.rows:
-        return ""
-    title = f"{backend.candidate.title}: {backend.summary()}"
-    return f"<details><summary>{escape(title)}</summary>\n{_table(list(map(_test, backend.rows)))}</details>\n"
-
-
-def _test(row: Row) -> Mapping[str, tuple[str, str]]:
-    figures = "; ".join(map(_told, row.figures))
-    told = "; ".join(filter(None, ("" if row.outcome is Outcome.PASSED else row.in_one_line(), figures)))
-    return {
-        "test": (row.test, ""),
-        "case": (row.case, ""),
-        "stage": (row.stage, ""),
-        "outcome": (row.outcome.value, row.outcome.value),
-        "seconds": (f"{row.seconds:.2f}", ""),
-        "reason and figures": (told, ""),
-    }
 
 
 def _versions(report: Report) -> Iterator[str]:
