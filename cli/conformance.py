@@ -11,14 +11,17 @@ from segkit.cli.output import Output
 from segkit.core.notices import visible
 
 if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
     from segkit.conformance.report import BackendReport, Report
     from segkit.conformance.report_matrix import Cell
 
 DETAILS = (
     "Runs the suite that every format passes, ours and a plugin's: declarations, exports, metadata, raw outputs, "
     "objects, behaviour, speed. Each format has a process of its own, so a crash is one red row. What a format "
-    "declares as a gap is shown as that, never as passed.\n\nThe exit code is 0 if everything passed, 1 if something "
-    "failed, 2 if what was given cannot be used."
+    "declares as a gap is shown as that, never as passed.\n\nThe exit code is 0 if nothing failed, 1 if something "
+    "failed or nothing was tested, 2 if what was given cannot be used, 130 after Ctrl-C."
 )
 
 EPILOG = """[bold]Examples[/bold]
@@ -27,10 +30,12 @@ EPILOG = """[bold]Examples[/bold]
   segkit conformance model=best.pt data=data.yaml report=out/
   segkit conformance fail_on=gap --json"""
 
-STYLES = {"failed": "red", "passed": "green", "gap": "dim", "skipped": "dim", "not tested": "dim"}
+STYLES = {"failed": "red", "passed": "green", "gap": "dim", "skipped": "dim", "not tested": "dim", "not run": "dim"}
 
-NARROW = 140
-"""Columns of a terminal below which the matrix is a list."""
+WRAPPED, ANY = 80, 10_000
+"""Columns of a terminal on which cells of the turned matrix may wrap: on fewer, words would be cut; and of a very wide
+one.
+"""
 
 
 def command(words: Sequence[str]) -> Command:
@@ -70,23 +75,38 @@ def run(values: Values, output: Output) -> int:
         _show(report, output)
         if job.folder:
             output.line(f"The report: {job.folder / 'index.html'}")
-        if report.passes() and not report.passes(args.fail_on):
-            output.line(f"It fails because of declared gaps: fail_on={args.fail_on}.")
-    return 0 if report.passes(args.fail_on) else 1
+    return 0 if report.passes() else 1
 
 
 def _show(report: Report, output: Output) -> None:
-    output.line()
-    (_table if output.console.width >= NARROW else _lists)(report, output)
+    _matrix(report, output)
     output.block("Failed", (text for backend in report.backends for text in _failed(backend)))
     output.block("Declared gaps", (text for backend in report.backends for text in _gaps(backend)))
+    not_run = [backend for backend in report.backends if backend.state == "not run"]
+    output.block("Could not be run here", (f"{b.candidate.name}: {b.why_not()}" for b in not_run))
     skipped = (f"{b.candidate.name}: {b.summary()}" for b in report.backends if b.state == "not tested")
     output.block("Not tested", skipped)
     output.line()
-    output.line(f"{report.verdict()} Suite {report.suite}, segkit {report.segkit}, Python {report.python}.")
+    output.line(report.verdict())
+    output.line(f"Suite {report.suite}, segkit {report.segkit}, Python {report.python}.")
 
 
-def _table(report: Report, output: Output) -> None:
+def _matrix(report: Report, output: Output) -> None:
+    """With a column for each stage where there is room, else with one for each precision; at worst as a list."""
+    from rich.measure import Measurement
+
+    room, options = output.console.width, output.console.options.update(max_width=ANY)
+    for table, smallest in ((_wide(report, output), ANY), (_turned(report, output), WRAPPED)):
+        needed = Measurement.get(output.console, options, table)
+        if (needed.minimum if room >= smallest else needed.maximum) <= room:
+            output.line()
+            output.show(table)
+            return
+    _lists(report, output)
+
+
+def _wide(report: Report, output: Output) -> Table:
+    """A row for each format and precision, a column for each stage."""
     from rich.text import Text
 
     from segkit.conformance.report_matrix import matrix_of
@@ -98,15 +118,41 @@ def _table(report: Report, output: Output) -> None:
         backend = line.backend
         name, last = ("" if backend.candidate.name == last else backend.candidate.name), backend.candidate.name
         if backend.rows:
-            cells = [Text("\n".join(_parts(cell)), STYLES.get(cell.state, "")) for cell in line.cells]
-            table.add_row(name, line.label, *cells)
+            table.add_row(name, line.label, *map(_drawn, line.cells))
         else:
             table.add_row(name, Text(backend.state, STYLES[backend.state]))
-    output.show(table)
+    return table
+
+
+def _turned(report: Report, output: Output) -> Table:
+    """A row for each format and stage, a column for each precision: there are fewer of these."""
+    from rich.text import Text
+
+    from segkit.conformance.report_matrix import by_precision, matrix_of
+
+    matrix = matrix_of(report)
+    precisions, turned = by_precision(matrix)
+    table = output.table("format", "stage", *precisions)
+    for column in table.columns[:2]:
+        column.no_wrap = True
+    for backend, rows in turned:
+        name = backend.candidate.name
+        for stage, cells in rows:
+            table.add_row(name, stage, *map(_drawn, cells))
+            name = ""
+        if not rows:
+            table.add_row(name, Text(backend.state, STYLES[backend.state]))
+    return table
+
+
+def _drawn(cell: Cell) -> Text:
+    from rich.text import Text
+
+    return Text("\n".join(_parts(cell)), STYLES.get(cell.state, ""))
 
 
 def _lists(report: Report, output: Output) -> None:
-    """The same for a narrow terminal, on which so many columns cannot be read."""
+    """The same without columns."""
     from segkit.conformance.report_matrix import matrix_of
 
     for line in matrix_of(report).lines:
@@ -132,6 +178,8 @@ def _failed(backend: BackendReport) -> Iterator[str]:
 
 def _gaps(backend: BackendReport) -> Iterator[str]:
     for (kind, reason), rows in backend.gaps().items():
+        if backend.state == "not run" and backend.obstacle in rows:  # that has a block of its own
+            continue
         yield f"{backend.candidate.name} ({kind}; {len(rows)} test{'' if len(rows) == 1 else 's'}): {reason}"
 
 

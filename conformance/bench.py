@@ -13,6 +13,7 @@ import pytest
 from segkit.conformance import diagnosis, reference
 from segkit.conformance.compare import OUTPUTS
 from segkit.conformance.guards import left_in, network_calls
+from segkit.conformance.report import told_of
 from segkit.conformance.store import Shelf, has_torch, needs_torch
 from segkit.core.backend import Anchors, Backend, Feature, Metadata, Predictor, Selected
 from segkit.core.backend.calibration import PictureCalibration
@@ -88,7 +89,7 @@ class Bench:
             try:
                 self._made[key] = self._taken(key) if self.shelf and self.shelf.reading else make()
             except Exception as error:
-                self._failed[key] = next(iter(str(error).splitlines()), "") or type(error).__name__
+                self._failed[key] = " ".join(told_of(str(error))) or type(error).__name__
                 raise
             if self.shelf and not self.shelf.reading:
                 self.shelf.keep_artefact(key, self._made[key])

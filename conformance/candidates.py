@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from segkit.conformance.report import Candidate
+from segkit.conformance.report import RUNS, Candidate
 from segkit.conformance.stage import Stage
 from segkit.conformance.store import Store, has_torch
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.format import Format, Requirement
 from segkit.core.backend.registry import Entry, Registry
 from segkit.core.errors import MissingDependencyError
-
-RUNS = (Feature.EXPORT, Feature.PREDICT)
-"""What a format must be able to do here to be tested, as far as it does it at all."""
 
 TORCH = "torch"
 """The reference. A format may do without; comparing it cannot."""

@@ -6,6 +6,8 @@ import re
 import sysconfig
 from pathlib import PurePath
 
+from segkit.conformance.report import shortened
+
 CRASH, HANG = r"Fatal Python error: |Windows fatal exception: ", r"Timeout \(\d+:\d\d:\d\d"
 """How a stack begins that Python's faulthandler has left: of a crash, and of a test that took too long."""
 
@@ -44,7 +46,7 @@ def said_in(log: str) -> str:
     text = re.split(f"{CRASH}|{HANG}", log, maxsplit=1)[0]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(TELLING)]
-    return (telling or lines or [""])[-1][:LONGEST]
+    return shortened((telling or lines or [""])[-1], LONGEST)
 
 
 def _is_machinery(file: str) -> bool:

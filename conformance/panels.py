@@ -39,7 +39,17 @@ Marks = dict[int, str]
 def side_by_side(
     compared: Compared, titles: Sequence[str], limits: Sequence[Limits], names: Mapping[int, str]
 ) -> Picture:
-    """One panel a model, the reference first: (H, W, 3) BGR uint8.
+    """The panels in one picture: (H, W, 3) BGR uint8. Arguments as of `panels_of`."""
+    panels = panels_of(compared, titles, limits, names)
+    gap = np.full((panels[0].shape[0], GAP, 3), PAPER, np.uint8)
+    joined = [part for panel in panels for part in (gap, panel)][1:]
+    return np.ascontiguousarray(np.hstack(joined))
+
+
+def panels_of(
+    compared: Compared, titles: Sequence[str], limits: Sequence[Limits], names: Mapping[int, str]
+) -> list[Picture]:
+    """One panel a model, the reference first: each (H, W, 3) BGR uint8.
 
     Args:
         compared: the picture, and what the models see in it.
@@ -58,9 +68,7 @@ def side_by_side(
             painted = cv2.resize(painted, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         different = sum(not text.startswith("near") for text in marks.values())
         panels.append(titled(painted, f"{title}: {len(seen)} objects, {different} different"))
-    gap = np.full((panels[0].shape[0], GAP, 3), PAPER, np.uint8)
-    joined = [part for panel in panels for part in (gap, panel)][1:]
-    return np.ascontiguousarray(np.hstack(joined))
+    return panels
 
 
 def marks_of(compared: Compared, model: int, limits: Sequence[Limits]) -> Marks:

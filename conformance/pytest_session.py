@@ -17,8 +17,8 @@ import pytest
 
 from segkit.conformance.arguments import precisions_of, stages_of
 from segkit.conformance.candidates import TORCH, candidates_of
-from segkit.conformance.report import Candidate, Outcome, Report, Row, by_format
-from segkit.conformance.report_files import keep_picture, write_json
+from segkit.conformance.report import Candidate, Outcome, Report, Row, by_format, shortened
+from segkit.conformance.report_files import files_of, keep_picture, remove_files, write_json
 from segkit.conformance.stage import MARK, PICTURE, Stage, figures_of
 from segkit.conformance.stream import line_of, read_stream, stream_of
 from segkit.core.backend.options import Precision
@@ -185,6 +185,7 @@ class Recorder:
         self._known: dict[str, Row] = {}
         self._stream: IO[str] | None = None
         self._begun = time.perf_counter()
+        self._earlier = set() if resumed else files_of(path)
 
     def pytest_sessionstart(self) -> None:
         """Open the stream."""
@@ -231,6 +232,7 @@ class Recorder:
         candidates = self.run.candidates or [each for each in self.run.installed() if each.name in names]
         asked = {name: each for name, each in self.run.asked.items() if each}
         write_json(Report(by_format(self.rows, candidates, seconds), asked, seconds=seconds), self.path)
+        remove_files(self.path.parent, self._earlier - files_of(self.path))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say where it is."""
@@ -246,38 +248,32 @@ class Recorder:
         properties = parts[-1].user_properties
         titled = [json.loads(str(value)) for name, value in properties if name == PICTURE]
         pictures = [keep_picture(self.path, f"{len(self.rows)}-{index}", each) for index, each in enumerate(titled)]
-        outcome, kind, reason, message = _ending(parts)
         return replace(
             row,
-            outcome=outcome,
-            kind=kind,
-            reason=reason,
+            **_ending(parts),
             seconds=round(sum(part.duration for part in parts), 3),
             figures=tuple(figures_of(list(properties))),
-            message=message,
             pictures=tuple(filter(None, pictures)),
         )
 
 
-def _ending(parts: list[pytest.TestReport]) -> tuple[Outcome, str, str, str]:
-    """Outcome, kind and reason of what was not done, message of what failed."""
+def _ending(parts: list[pytest.TestReport]) -> dict[str, Any]:
+    """What became of a test: the outcome, and of what failed the message, of what was not done the reason."""
     if failed := next((part for part in parts if part.failed), None):
         crash = getattr(failed.longrepr, "reprcrash", None)
         text = crash.message if crash else str(failed.longrepr)
         where = "" if failed.when == "call" else f"while it was {'set up' if failed.when == 'setup' else 'torn down'}: "
-        return Outcome.FAILED, "", "", (where + text)[:LONGEST]
+        return {"outcome": Outcome.FAILED, "message": shortened(where + text, LONGEST)}
     if skipped := next((part for part in parts if part.skipped), None):
         if (why := getattr(skipped, "wasxfail", None)) is not None:
             text = str(why).removeprefix("reason: ")
-            found = GAP.fullmatch(text)
-            return (
-                (Outcome.GAP, found["kind"], f"{found['feature']}: {found['reason']}", "")
-                if found
-                else ((Outcome.GAP, "expected failure", text, ""))
-            )
+            if found := GAP.fullmatch(text):
+                reason = f"{found['feature']}: {found['reason']}"
+                return {"outcome": Outcome.GAP, "kind": found["kind"], "reason": reason, "feature": found["feature"]}
+            return {"outcome": Outcome.GAP, "kind": "expected failure", "reason": text}
         told = skipped.longrepr[2] if isinstance(skipped.longrepr, tuple) else str(skipped.longrepr)
-        return Outcome.SKIPPED, "", told.removeprefix("Skipped: "), ""
-    return Outcome.PASSED, "", "", ""
+        return {"outcome": Outcome.SKIPPED, "reason": told.removeprefix("Skipped: ")}
+    return {"outcome": Outcome.PASSED}
 
 
 def _done(config: pytest.Config) -> set[str]:

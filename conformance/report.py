@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -18,13 +19,16 @@ from typing import Any
 
 from segkit.conformance import VERSION
 from segkit.conformance.stage import Figure
-from segkit.core.backend.capability import GapKind
+from segkit.core.backend.capability import Feature, GapKind
 from segkit.core.backend.format import installed_version
 from segkit.core.errors import InputError
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the JSON document; it grows when a reader of the old shape would misread the new one."""
 
+
+RUNS = (Feature.EXPORT, Feature.PREDICT)
+"""What a format must be able to do here to be tested, as far as it does it at all."""
 
 TELLING = ("!", "likely:")
 """How lines of a failure begin that say what is wrong: a figure beyond its limit, and what explains it."""
@@ -78,6 +82,7 @@ class Row:
         test, case: its name in words, and its parameters.
         outcome: what became of it.
         kind, reason: of a gap: as declared; of a skipped one: the reason.
+        feature: of a gap: what the format lacks.
         seconds: how long it took.
         figures, pictures: what it noted.
         message: why it failed.
@@ -96,17 +101,21 @@ class Row:
     figures: tuple[Figure, ...] = ()
     message: str = ""
     pictures: tuple[Image, ...] = ()
+    feature: str = ""
 
     def __str__(self) -> str:
         """Stage, test and case, for people."""
         return f"{self.stage}: {self.test}" + (f" [{self.case}]" if self.case else "")
 
+    def in_one_line(self) -> str:
+        """Why it failed, or was not done."""
+        if self.outcome is Outcome.GAP:
+            return f"{self.kind}: {self.reason}"
+        return " ".join(self.told()) if self.outcome is Outcome.FAILED else self.reason
+
     def told(self) -> list[str]:
-        """Why it failed, in few lines: the first one, and those that say what is wrong."""
-        first, *others = [line.strip() for line in self.message.splitlines() if line.strip()] or [""]
-        telling = [line for mark in TELLING for line in [line for line in others if line.startswith(mark)][:TOLD]]
-        # A first line that announces something does not say it: where nothing is marked, the last one is nearest to it.
-        return [first, *(telling or (others[-1:] if first.endswith(":") else []))]
+        """Why it failed, in few lines."""
+        return told_of(self.message)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Row:
@@ -154,20 +163,45 @@ class BackendReport:
         rows: its tests.
         problem: what went wrong beside single tests, so that it has failed; "" otherwise.
         seconds: how long it took, with starting its process.
+        log: file beside the report with every traceback, "" where nothing failed.
     """
 
     candidate: Candidate
     rows: tuple[Row, ...] = ()
     problem: str = ""
     seconds: float = 0.0
+    log: str = ""
 
     @property
     def state(self) -> str:
-        """passed, failed, or not tested: what lacks something has not passed by those tests that do without it."""
+        """passed, failed, not run (made and looked at, but it cannot run here), or not tested: what lacks something has
+        not passed by those tests that do without it.
+        """
         counts = self.counts()
         if self.problem or counts[Outcome.FAILED]:
             return "failed"
-        return "passed" if counts[Outcome.PASSED] and not self.candidate.missing else "not tested"
+        if not counts[Outcome.PASSED] or self.candidate.missing:
+            return "not tested"
+        return "not run" if self.obstacle else "passed"
+
+    @property
+    def obstacle(self) -> Row | None:
+        """A test that ended because files of the format cannot be made or run here at all; None where they can."""
+        return next((row for row in self.rows if row.outcome is Outcome.GAP and row.feature in RUNS), None)
+
+    def why_not(self, *, whole: bool = True) -> str:
+        """Why a format was not run or not tested, its kind alone or with the reason; "" where it was."""
+        if self.state not in ("not run", "not tested"):
+            return ""
+        if self.candidate.missing:
+            return f"needs {', '.join(self.candidate.missing)}"
+        if row := self.obstacle:
+            kind, reason = row.kind.replace("-", " "), row.reason.removeprefix(f"{row.feature}: ")
+            return f"{kind}: {reason}" if whole else kind
+        if not self.rows:
+            return "the suite has no such test"
+        gaps = [kind.replace("-", " ") for kind in dict.fromkeys(kind for kind, _ in self.gaps())]
+        return ", ".join(gaps) or "all its tests were skipped"
 
     def counts(self) -> Counter[Outcome]:
         """Outcome → number of tests."""
@@ -187,19 +221,18 @@ class BackendReport:
 
     def summary(self) -> str:
         """One line for people."""
-        if self.state == "not tested" and self.candidate.missing:
-            return f"not tested: needs {', '.join(self.candidate.missing)}"
-        if self.state == "not tested" and not self.rows:
-            return "not tested: the suite has no such test"
+        why = self.why_not()
+        if self.state == "not tested":
+            return f"not tested: {why}"
         if not self.rows:
             return f"failed: {self.problem}"
         counts = self.counts()
         parts = [f"{counts[Outcome.PASSED]} passed", f"{counts[Outcome.FAILED]} failed"]
         if gaps := counts[Outcome.GAP]:
-            parts.append(f"{gaps} declared gap{'' if gaps == 1 else 's'}")
+            parts.append(_several(gaps, "declared gap"))
         parts += [f"{counts[Outcome.SKIPPED]} skipped"] if counts[Outcome.SKIPPED] else []
-        problem = f"; {self.problem}" if self.problem else ""
-        return f"{self.state}: {', '.join(parts)} in {self.seconds:.0f} s{problem}"
+        beside = "".join(f"; {text}" for text in (self.problem, why) if text)
+        return f"{self.state}: {', '.join(parts)} in {self.seconds:.0f} s{beside}"
 
 
 @dataclass(frozen=True)
@@ -228,22 +261,42 @@ class Report:
         """All tests."""
         return [row for backend in self.backends for row in backend.rows]
 
-    def passes(self, fail_on: FailOn | None = None) -> bool:
-        """Whether something was tested and nothing failed."""
-        states = [backend.state for backend in self.backends]
-        if "failed" in states or "passed" not in states:
-            return False
-        return not (fail_on and any(map(fail_on.counts, self.rows())))
+    @property
+    def fail_on(self) -> FailOn | None:
+        """Which declared gaps fail this run; it was asked for."""
+        given = self.asked.get("fail_on")
+        return FailOn(given) if given else None
+
+    def failing_gaps(self) -> list[Row]:
+        """Tests that ended at a declared gap, and for which the run has failed."""
+        return [row for row in self.rows() if self.fail_on and self.fail_on.counts(row)]
+
+    def passes(self) -> bool:
+        """Whether something was tested and nothing failed, gaps included that it was told to fail on."""
+        states = {backend.state for backend in self.backends}
+        return "failed" not in states and not states.isdisjoint(("passed", "not run")) and not self.failing_gaps()
 
     def verdict(self) -> str:
-        """One line for people."""
-        states = Counter(backend.state for backend in self.backends)
-        tested = states["passed"] + states["failed"]
-        missing = f"; not tested: {states['not tested']}" if states["not tested"] else ""
+        """A line for people: how many formats pass, and which do not, by name."""
+        named: dict[str, list[str]] = {}
+        for backend in self.backends:
+            why = backend.why_not(whole=False) if backend.state == "not run" else ""
+            named.setdefault(backend.state, []).append(backend.candidate.name + (f" ({why})" if why else ""))
+        tested = sum(len(named.get(state, ())) for state in ("passed", "failed", "not run"))
         if not tested:
             return "Nothing was tested."
+        words = {"failed": "failed", "not run": "could not be run here", "not tested": "not tested"}
+        others = "".join(f"; {said}: {', '.join(named[state])}" for state, said in words.items() if state in named)
         formats = "format passes" if tested == 1 else "formats pass"
-        return f"{states['passed']} of {tested} {formats} in {self.seconds:.0f} s{missing}."
+        text = f"{len(named.get('passed', ()))} of {tested} {formats} in {self.seconds:.0f} s{others}."
+        if gaps := self.failing_gaps():
+            text += f" The run fails because of {_several(len(gaps), 'test')} at declared gaps: fail_on={self.fail_on}."
+        return text
+
+    def command(self) -> str:
+        """The run, as it is typed."""
+        options = {name: ",".join(value) if isinstance(value, list) else value for name, value in self.asked.items()}
+        return shlex.join(["segkit", "conformance", *(f"{name}={value}" for name, value in options.items())])
 
     def to_plain(self) -> dict[str, Any]:
         """The JSON document."""
@@ -257,12 +310,15 @@ class Report:
             "seconds": round(self.seconds, 3),
             "asked": dict(self.asked),
             "passed": self.passes(),
+            "verdict": self.verdict(),
             "backends": [
                 {
                     **asdict(backend.candidate),
                     "state": backend.state,
+                    "why_not": backend.why_not(),
                     "problem": backend.problem,
                     "seconds": round(backend.seconds, 3),
+                    "log": backend.log,
                     "tests": [row.to_plain() for row in backend.rows],
                 }
                 for backend in self.backends
@@ -277,7 +333,7 @@ class Report:
             facts = {name: each[name] for name in ("name", "title", "plugin", "runtime", "fault")}
             rows = tuple(map(Row.from_plain, each["tests"]))
             candidate = Candidate(**facts, missing=tuple(each["missing"]))
-            backends.append(BackendReport(candidate, rows, each["problem"], each["seconds"]))
+            backends.append(BackendReport(candidate, rows, each["problem"], each["seconds"], each["log"]))
         facts = {name: plain[name] for name in ("asked", "machine", "started", "seconds", "suite", "segkit", "python")}
         return cls(tuple(backends), **facts)
 
@@ -320,6 +376,28 @@ def by_format(rows: Iterable[Row], candidates: Iterable[Candidate], seconds: flo
 def failed_row(row: Row, message: str, seconds: float) -> Row:
     """A test that did not live to tell what became of it."""
     return replace(row, outcome=Outcome.FAILED, message=message, seconds=seconds)
+
+
+def told_of(message: str) -> list[str]:
+    """What a message says, in few lines: the first one, and those that say what is wrong."""
+    first, *others = [line.strip() for line in message.splitlines() if line.strip()] or [""]
+    telling = [line for mark in TELLING for line in [line for line in others if line.startswith(mark)][:TOLD]]
+    # A first line that announces something does not say it: where nothing is marked, the last one is nearest to it.
+    return [first, *(telling or (others[-1:] if first.endswith(":") else []))]
+
+
+def shortened(text: str, most: int) -> str:
+    """A text that is too long, cut between lines or words. Lines that say what is wrong stay, wherever they are."""
+    if len(text) <= most:
+        return text
+    head = text[:most]
+    end = next((at for at in (head.rfind("\n"), head.rfind(" ")) if at > most // 2), most)
+    telling = [line for line in text[end:].splitlines() if line.strip().startswith(TELLING)]
+    return "\n".join([f"{head[:end].rstrip()} …", *telling[: 2 * TOLD]])
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _number(value: Any) -> float:

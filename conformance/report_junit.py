@@ -23,39 +23,42 @@ def junit_of(report: Report) -> str:
 
 def _suite(root: ElementTree.Element, report: Report, backend: BackendReport) -> None:
     counts, candidate = backend.counts(), backend.candidate
+    failing = [row for row in report.failing_gaps() if row in backend.rows]
     suite = ElementTree.SubElement(
         root,
         "testsuite",
         name=candidate.name,
         tests=str(len(backend.rows)),
-        failures=str(counts[Outcome.FAILED]),
+        failures=str(counts[Outcome.FAILED] + len(failing)),
         errors=str(int(bool(backend.problem))),
-        skipped=str(counts[Outcome.GAP] + counts[Outcome.SKIPPED]),
+        skipped=str(counts[Outcome.GAP] + counts[Outcome.SKIPPED] - len(failing)),
         time=f"{backend.seconds:.3f}",
         timestamp=report.started,
     )
     versions = {"suite": report.suite, "segkit": report.segkit, "plugin": candidate.plugin, "python": report.python}
-    _properties(suite, versions | dict(candidate.runtime) | dict(report.machine))
+    facts = {"command": report.command(), "state": backend.state}
+    facts |= {"why not": why} if (why := backend.why_not()) else {}
+    _properties(suite, facts | versions | dict(candidate.runtime) | dict(report.machine))
     for row in backend.rows:
-        _case(suite, row)
+        _case(suite, row, f"fail_on={report.fail_on}" if row in failing else "")
     if backend.problem:
         case = ElementTree.SubElement(suite, "testcase", classname=candidate.name, name="the run as a whole")
         _text(ElementTree.SubElement(case, "error", message=_legal(backend.problem)), backend.problem)
 
 
-def _case(suite: ElementTree.Element, row: Row) -> None:
+def _case(suite: ElementTree.Element, row: Row, fails: str) -> None:
     name = row.test + (f" [{row.case}]" if row.case else "")
     place = ".".join(filter(None, (row.format, row.stage, row.precision)))
     case = ElementTree.SubElement(suite, "testcase", classname=place, name=_legal(name), time=f"{row.seconds:.3f}")
     _properties(case, {f.name: number(f) + (f" (bound {f.bound})" if f.bound else "") for f in row.figures})
     if row.outcome is Outcome.FAILED:
-        first = (row.message.splitlines() or [""])[0]
-        _text(ElementTree.SubElement(case, "failure", message=_legal(first)), row.message)
+        _text(ElementTree.SubElement(case, "failure", message=_legal(row.in_one_line())), row.message)
+    elif fails:
+        ElementTree.SubElement(case, "failure", type="gap", message=_legal(f"{fails}: {row.in_one_line()}"))
     elif row.outcome is not Outcome.PASSED:
         gap = row.outcome is Outcome.GAP
         kind = {"type": "pytest.xfail" if gap else "pytest.skip"}  # as pytest's own reports say it
-        reason = f"{row.kind}: {row.reason}" if gap else row.reason
-        ElementTree.SubElement(case, "skipped", kind, message=_legal(reason))
+        ElementTree.SubElement(case, "skipped", kind, message=_legal(row.in_one_line()))
 
 
 def _properties(parent: ElementTree.Element, facts: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from segkit.conformance.report import BackendReport, Report
+from segkit.conformance.report import TELLING, BackendReport, Report, shortened
 from segkit.conformance.report_matrix import Cell, matrix_of
 from segkit.core.errors import InputError
 from segkit.core.inference.saving import write_text
@@ -15,15 +15,15 @@ MARKS = {"passed": "✅", "failed": "❌", "gap": "⬜", "skipped": "⬜", "": "
 BEGIN, END = "<!-- matrix: made by scripts/conformance_matrix.py -->", "<!-- end of the matrix -->"
 """Between these lines of a page stands the matrix."""
 
-LONGEST = 300
-"""Characters of a line of a failure."""
+LONGEST = 1000
+"""Characters of a line of a failure that does not say what is wrong."""
 
 
 def markdown_of(report: Report) -> str:
     """The whole report."""
-    return (
-        "\n".join([f"# segkit conformance, suite {report.suite}", "", *section_of(report), *_failures(report)]) + "\n"
-    )
+    made = ["Made by:", "", *(f"    {line}" for line in report.command().splitlines()), ""]
+    lines = [f"# segkit conformance, suite {report.suite}", "", *made, *section_of(report), *_failures(report)]
+    return "\n".join(lines) + "\n"
 
 
 def section_of(report: Report) -> list[str]:
@@ -70,8 +70,9 @@ def _cell(cell: Cell) -> str:
 
 
 def _gaps(report: Report) -> Iterator[str]:
+    fails = {(row.format, row.kind): f", fails the run (fail_on={report.fail_on})" for row in report.failing_gaps()}
     lines = [
-        f"- `{backend.candidate.name}`, {kind}: {_clean(reason)}"
+        f"- `{backend.candidate.name}`, {kind}{fails.get((backend.candidate.name, kind), '')}: {_clean(reason)}"
         for backend in report.backends
         for kind, reason in backend.gaps()
     ]
@@ -89,7 +90,7 @@ def _failed(backend: BackendReport) -> Iterator[str]:
     if fault := backend.problem:
         yield f"- {_clean(fault)}"
     for row in backend.failed():
-        first, *others = (_clean(line[:LONGEST]) for line in row.told())
+        first, *others = (_clean(line if line.startswith(TELLING) else shortened(line, LONGEST)) for line in row.told())
         yield f"- **{_clean(str(row))}**: {first}"
         yield from (f"  - {line}" for line in others)
 

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import inf, isfinite
 
 from segkit.conformance.arguments import PRECISIONS, STAGES
@@ -115,6 +116,26 @@ def matrix_of(report: Report) -> Matrix:
             cells = (Cell(stage, tuple(row for row in own if row.stage == stage)) for stage in stages)
             lines.append(Line(backend, precision, tuple(cells)))
     return Matrix(tuple(stages), tuple(lines))
+
+
+Turned = list[tuple[BackendReport, list[tuple[str, list[Cell]]]]]
+"""For each format its stages, with a cell for each precision."""
+
+
+def by_precision(matrix: Matrix) -> tuple[list[str], Turned]:
+    """Labels of the precisions, and the matrix turned: for a place that is not wide enough for all stages."""
+    labels = {line.precision: line.label for line in matrix.lines if line.backend.rows}
+    precisions = _in_order({*labels}, ("", *PRECISIONS))
+    turned: Turned = []
+    for backend, lines in groupby(matrix.lines, key=lambda line: line.backend):
+        known = {line.precision: line.cells for line in lines}
+        rows = []
+        for index, stage in enumerate(matrix.stages):
+            cells = [known[each][index] if each in known else Cell(stage, ()) for each in precisions]
+            if any(cell.rows for cell in cells):
+                rows.append((stage, cells))
+        turned.append((backend, rows))
+    return [labels[each] for each in precisions], turned
 
 
 def number(figure: Figure) -> str:

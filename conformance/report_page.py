@@ -2,44 +2,65 @@
 
 from __future__ import annotations
 
-import shlex
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from itertools import groupby
 from pathlib import Path
 from string import Template
 
-from segkit.conformance.report import BackendReport, Image, Outcome, Report, Row
+from segkit.conformance.report import TELLING, BackendReport, Image, Outcome, Report, Row
 from segkit.conformance.report_matrix import Cell, Line, Matrix, closeness, matrix_of, nearest, number
-from segkit.conformance.stage import Figure
+from segkit.conformance.report_tables import figures_table, tests_table, words_of
+from segkit.conformance.stage import Stage
 
 TEMPLATE = Path(__file__).with_name("report_page.html")
 KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp"}
 
 WORST = 12
-"""How many cases with pictures the page has, and how many figures are listed as nearest to their bounds."""
+"""How many cases with pictures the page has."""
+
+STAGES = {
+    Stage.DECLARE: "what the format says about itself is complete, and what it says it cannot do is refused",
+    Stage.EXPORT: "an export leaves one whole file, with any of its options, or nothing",
+    Stage.METADATA: "what a file says about itself (classes, sizes, …) is what it was given",
+    Stage.RAW: "the numbers that the network gives, before objects are selected",
+    Stage.PREPROCESS: "the network is given the same pixels",
+    Stage.INSTANCES: "the same objects are found: classes, scores, masks",
+    Stage.DATASET: "the scores (mAP) over a labelled data set are the same",
+    Stage.CONTRACT: "what every program relies on: threads, sizes, memory, clear words about damaged files",
+    Stage.SPEED: "time and memory; reported, and held against nothing",
+}
+"""What each stage looks at, for readers who have never seen the suite."""
+
+CASES = {
+    "[…-golden]": "on the suite's own small model and generated pictures",
+    "[…-own]": "on your model and data, else on other trained weights where there are some",
+}
+"""What cases of tests are called that compare numbers."""
 
 
 def page_of(report: Report, folder: Path) -> str:
     """The page. Every text in it is escaped; `folder` is what the paths of pictures are relative to."""
     matrix = matrix_of(report)
-    shown = worst_shown(report.rows())
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         suite=escape(report.suite),
         verdict=escape(report.verdict()),
-        state="good" if report.passes() else "bad",
+        state=_colour(report),
+        why_not="".join(_why_not(report)),
         head="".join(f'<th scope="col">{escape(stage)}</th>' for stage in matrix.stages),
         matrix="".join(_groups(matrix)),
+        stages="".join(_described(name, text) for name, text in (STAGES | CASES).items()),
         failures=_section("What failed", "".join(_failures(report))),
-        worst=_section(f"The worst {len(shown)} cases with pictures", "".join(_shown(row, folder) for row in shown)),
-        figures=_section("Nearest to their bounds", _figures(report)),
-        gaps=_section("Not tested", "".join(_gaps(report))),
-        tests="".join(map(_tests, report.backends)),
+        worst=_section("Where pictures differ most", _pictures(report, folder)),
+        figures=_section("Figures nearest to their limits", figures_table(report)),
+        gaps=_section("What was not run, and why", "".join(_gaps(report))),
+        tests="".join(map(tests_table, report.backends)),
         versions="".join(_versions(report)),
         machine="".join(_fact(name, text) for name, text in report.machine.items()),
-        asked=escape(_command(report)),
+        asked=escape(report.command()),
     )
 
 
@@ -52,6 +73,20 @@ def worst_shown(rows: Iterable[Row]) -> list[Row]:
         return row.outcome is Outcome.FAILED, closeness(figure) if figure else -1.0
 
     return sorted(seen, key=badness, reverse=True)[:WORST]
+
+
+def _colour(report: Report) -> str:
+    """Never green where no format has been run."""
+    if not report.passes():
+        return "bad"
+    return "good" if any(backend.state == "passed" for backend in report.backends) else "note"
+
+
+def _why_not(report: Report) -> Iterator[str]:
+    words = {"not run": "could not be run here", "not tested": "was not tested"}
+    for backend in report.backends:
+        if said := words.get(backend.state):
+            yield f'<p class="note">{escape(backend.candidate.title)} {said}: {escape(backend.why_not())}</p>\n'
 
 
 def _section(title: str, body: str) -> str:
@@ -105,16 +140,42 @@ def _failures(report: Report) -> Iterator[str]:
             yield f'<h3 class="bad">{escape(backend.candidate.title)}</h3><p>{escape(backend.problem)}</p>\n'
         for row in backend.failed():
             name = f"{backend.candidate.title}, {row}"
-            yield f'<h3 class="bad">{escape(name)}</h3><pre>{escape(row.message)}</pre>\n'
+            lines = "\n".join(map(_line, row.message.splitlines()))
+            yield f'<h3 class="bad">{escape(name)}</h3><pre>{lines}</pre>\n'
+        if backend.log:
+            yield f'<p class="note">Every traceback: <code>{escape(backend.log)}</code>, beside this page.</p>\n'
+    for backend in report.backends:
+        if gaps := [row for row in report.failing_gaps() if row.format == backend.candidate.name]:
+            title = f"{backend.candidate.title}: declared gaps, which fail this run (fail_on={report.fail_on})"
+            entries = "".join(_gap(rows) for rows in replace(backend, rows=tuple(gaps)).gaps().values())
+            yield f'<h3 class="bad">{escape(title)}</h3><dl>{entries}</dl>\n'
 
 
-def _shown(row: Row, folder: Path) -> str:
+def _line(line: str) -> str:
+    """A line of a message; what says what is wrong stands out."""
+    return f"<b>{escape(line)}</b>" if line.strip().startswith(TELLING) else escape(line)
+
+
+def _pictures(report: Report, folder: Path) -> str:
+    titles = {backend.candidate.name: backend.candidate.title for backend in report.backends}
+    shown = worst_shown(report.rows())
+    if not shown:
+        return ""
+    note = (
+        "Of each test the picture on which the format and PyTorch, the reference, agree least; what failed first. "
+        "Objects that both see alike are blue, those near the threshold amber, different ones red."
+    )
+    body = "".join(_shown(row, titles.get(row.format, row.format), folder) for row in shown)
+    return f'<p class="note">{note}</p>\n{body}'
+
+
+def _shown(row: Row, name: str, folder: Path) -> str:
     figure = nearest(row.figures)
-    told = f" {_told(figure)}" if figure else ""
+    limit = f"Nearest to its limit: {words_of(figure)}" if figure else ""
     state = '<span class="bad">failed</span>' if row.outcome is Outcome.FAILED else '<span class="good">passed</span>'
     pictures = "".join(_picture(image, folder) for image in row.pictures)
-    title = f"{row.format}, {row}" + (f", {row.precision}" if row.precision and row.precision not in row.case else "")
-    return f'<h3>{escape(title)} {state}</h3><p class="note">{escape(told)}</p><div class="row">{pictures}</div>\n'
+    title = f"{name}, {row}" + (f", {row.precision}" if row.precision and row.precision not in row.case else "")
+    return f'<h3>{escape(title)} {state}</h3><p class="note">{escape(limit)}</p><div class="row">{pictures}</div>\n'
 
 
 def _picture(image: Image, folder: Path) -> str:
@@ -126,94 +187,44 @@ def _picture(image: Image, folder: Path) -> str:
     return f'<figure><img alt="{title}" src="{source}"><figcaption>{title}</figcaption></figure>'
 
 
-def _figures(report: Report) -> str:
-    """The figures that use up most of their bounds, one for each name and format."""
-    found: dict[tuple[str, str, str], tuple[Row, Figure]] = {}
-    for row in report.rows():
-        for figure in row.figures:
-            key = row.format, row.precision, figure.name
-            if closeness(figure) >= 0 and (key not in found or closeness(figure) > closeness(found[key][1])):
-                found[key] = row, figure
-    listed = sorted(found.values(), key=lambda pair: closeness(pair[1]), reverse=True)[:WORST]
-    if not listed:
-        return ""
-    rows = "".join(
-        f'<tr><th scope="row">{escape(figure.name)}</th><td class="{"" if figure.within else "bad"}">'
-        f"{escape(number(figure))}</td><td>{escape(figure.bound)}</td><td>{_share(figure)}</td>"
-        f"<td>{escape(row.format)} {escape(row.precision)}</td><td>{escape(str(row))}</td></tr>\n"
-        for row, figure in listed
-    )
-    head = "".join(f"<th>{name}</th>" for name in ("figure", "value", "bound", "of the bound", "format", "test"))
-    return (
-        f'<div class="wide"><table class="list">\n<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n'
-    )
-
-
-def _share(figure: Figure) -> str:
-    share = closeness(figure)
-    return f"{share:.0%}" if share < 100 else "beyond"
-
-
-def _told(figure: Figure) -> str:
-    return f"{figure.name}: {number(figure)}" + (f" ({figure.bound})" if figure.bound else "")
-
-
 def _gaps(report: Report) -> Iterator[str]:
     for backend in report.backends:
-        entries = [
-            f"<dt>{escape(kind.replace('-', ' '))}, {_tests_of(len(rows))}</dt><dd>{escape(reason)}</dd>"
-            for (kind, reason), rows in backend.gaps().items()
-        ]
+        entries = list(map(_gap, backend.gaps().values()))
         skipped = Counter(row.reason for row in backend.rows if row.outcome is Outcome.SKIPPED)
-        entries += [
-            f"<dt>skipped, {_tests_of(count)}</dt><dd>{escape(reason)}</dd>" for reason, count in skipped.most_common()
-        ]
+        entries += [_described(f"skipped, {_tests_of(count)}", reason) for reason, count in skipped.most_common()]
         if backend.candidate.missing:
-            entries.append(f"<dt>not installed</dt><dd>{escape(', '.join(backend.candidate.missing))}</dd>")
+            entries.append(_described("not installed", ", ".join(backend.candidate.missing)))
         if entries:
             yield f"<h3>{escape(backend.candidate.title)}</h3><dl>{''.join(entries)}</dl>\n"
+
+
+def _gap(rows: Sequence[Row]) -> str:
+    """A declared gap, with the tests that it keeps from being run."""
+    row = rows[0]
+    feature = f"{row.feature}: " if row.feature else ""
+    name = f"{feature}{row.kind.replace('-', ' ')}, {_tests_of(len(rows))}"
+    return _described(name, row.reason.removeprefix(feature))
+
+
+def _described(name: str, text: str) -> str:
+    return f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>"
 
 
 def _tests_of(count: int) -> str:
     return f"{count} test{'' if count == 1 else 's'}"
 
 
-def _tests(backend: BackendReport) -> str:
-    if not backend.rows:
-        return ""
-    rows = "".join(map(_test, backend.rows))
-    head = "".join(f"<th>{name}</th>" for name in ("stage", "test", "case", "", "seconds", "figures"))
-    return (
-        f"<details><summary>{escape(backend.candidate.title)}: {escape(backend.summary())}</summary>\n"
-        f'<div class="wide"><table class="list">\n<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
-        "</details>\n"
-    )
-
-
-def _test(row: Row) -> str:
-    told = row.reason if row.outcome in (Outcome.GAP, Outcome.SKIPPED) else "; ".join(map(_told, row.figures))
-    words = "".join(f"<td>{escape(word)}</td>" for word in (row.stage, row.test, row.case))
-    outcome = f'<td class="{row.outcome}">{row.outcome}</td>'
-    return f"<tr>{words}{outcome}<td>{row.seconds:.2f}</td><td>{escape(told)}</td></tr>\n"
-
-
 def _versions(report: Report) -> Iterator[str]:
     yield _fact("suite", report.suite)
     yield _fact("segkit", report.segkit)
     yield _fact("Python", report.python)
-    yield _fact("when", f"{report.started}, {report.seconds:.0f} s")
+    yield _fact("started", f"{report.started}, took {report.seconds:.0f} s")
     for backend in report.backends:
-        runtime = ", ".join(f"{name} {version}" for name, version in backend.candidate.runtime.items())
-        yield _fact(
-            backend.candidate.title, "; ".join(filter(None, (f"plugin of {backend.candidate.plugin}", runtime)))
-        )
+        candidate = backend.candidate
+        runtime = ", ".join(f"{name} {version}" for name, version in candidate.runtime.items())
+        told = (candidate.plugin and f"plugin of {candidate.plugin}", runtime and f"runs on {runtime}")
+        yield _fact(candidate.title, "; ".join(filter(None, told)))
 
 
 def _fact(name: str, text: str) -> str:
     return f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>\n'
-
-
-def _command(report: Report) -> str:
-    """The run, as it is typed."""
-    options = {name: ",".join(value) if isinstance(value, list) else value for name, value in report.asked.items()}
-    return shlex.join(["segkit", "conformance", *(f"{name}={value}" for name, value in options.items())])

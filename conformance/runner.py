@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,11 +23,11 @@ from segkit.conformance.arguments import ConformanceArguments
 from segkit.conformance.candidates import candidates_of
 from segkit.conformance.last_words import CRASH, HANG, place_of, said_in
 from segkit.conformance.report import BackendReport, Candidate, Report, Row, failed_row
-from segkit.conformance.report_files import write_reports
+from segkit.conformance.report_files import check_folder, write_reports
 from segkit.conformance.stream import line_of, read_stream, stream_of
 from segkit.core.backend.registry import Registry, default_registry
-from segkit.core.errors import InputError, MissingDependencyError, ModelFileError
-from segkit.core.files import expanded, output_error
+from segkit.core.errors import InputError, MissingDependencyError, ModelFileError, OptionError
+from segkit.core.files import expanded
 
 PLUGIN = "segkit.conformance.pytest_plugin"
 TARGET = ("--pyargs", "segkit.conformance")
@@ -74,14 +73,16 @@ class ConformanceRun:
         Raises:
             MissingDependencyError: pytest is not installed, or what a format that was named needs, or a stage of it.
             UnknownFormatError, ModelFileError, SourceError: what was given is not there.
-            OutputError: the folder of the report cannot be made.
+            OutputError: the report could not be written.
         """
         if find_spec("pytest") is None:
             raise MissingDependencyError(["segkit[conformance]"], "The conformance suite")
         self.args, self.target = args, tuple(target or TARGET)
         store = expanded(args.store).resolve() if args.store else None
         self.candidates = candidates_of(registry or default_registry(), args.format, args.stage, store)
-        self.folder = _made(expanded(args.report)) if args.report else None
+        self.folder = _folder(args.report)
+        if self.folder:
+            check_folder(self.folder, [each.name for each in self.candidates])
         self.asked = args.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"report"})
         self.machine = dict(machine or {})
         self.told = [*_option("model", _model(args.model)), *_option("data", _data(args.data))]
@@ -109,8 +110,6 @@ class ConformanceRun:
             report = Report(tuple(self._found), self.asked, seconds=round(time.perf_counter() - begun, 3))
             report = replace(report, machine={**report.machine, **self.machine})
             self._report = write_reports(report, folder, self.folder) if self.folder else report
-            if self.folder:
-                _keep_logs(report, folder, self.folder)
 
     @property
     def report(self) -> Report:
@@ -285,15 +284,6 @@ class Child:
         return "".join(f"; {what} {text}" for what, text in told.items() if text)
 
 
-def _keep_logs(report: Report, source: Path, folder: Path) -> None:
-    """What pytest printed about formats that failed, with every traceback, beside the report."""
-    for backend in report.backends:
-        name = f"{backend.candidate.name}.log"
-        (folder / name).unlink(missing_ok=True)
-        if backend.state == "failed" and (source / name).exists():
-            shutil.copyfile(source / name, folder / name)
-
-
 def _command(backend: BackendRun) -> list[str]:
     """Pytest without plugins, settings and caches of whoever runs it: the suite is the same everywhere."""
     ini = backend.folder / "pytest.ini"
@@ -334,12 +324,13 @@ def _death(code: int) -> str:
         return f"signal {-code}"
 
 
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(folder, error) from error
-    return folder
+def _folder(given: str | None) -> Path | None:
+    """That of the report."""
+    if given is None:
+        return None
+    if not given.strip():
+        raise OptionError.invalid("report", given, "give the folder for the report, or leave it out")
+    return expanded(given)
 
 
 def _option(name: str, value: str | None) -> list[str]:

@@ -17,6 +17,7 @@ from segkit.conformance.compare import check
 from segkit.conformance.diagnosis import output_faults
 from segkit.conformance.gaps import features_of
 from segkit.conformance.golden import held_out
+from segkit.conformance.report import told_of
 from segkit.conformance.stage import Stage
 from segkit.conformance.store import Shelf
 from segkit.conformance.tolerance import Bounds, Tolerance
@@ -153,7 +154,7 @@ def fault_of(raw: Anchors, batch: ImageBatch, bench: Bench, tolerance: Tolerance
             return Fault(Stage.PREPROCESS, found, whole)
         hints = [*output_faults(raw, wanted, batch.size)]
         figures = [line.removeprefix("! ") for line in whole.splitlines() if line.startswith("! ")]
-        said = "; ".join(hints or figures) or whole.splitlines()[0]
+        said = "; ".join(hints or figures) or " ".join(told_of(whole))
         return Fault(Stage.RAW, said, "\n".join([whole, *(f"likely: {hint}" for hint in hints)]))
     return None
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segkit.conformance.comparison import LIMITS, Compared
 from segkit.conformance.instances import Seen, match
 from segkit.conformance.objects import CONF
-from segkit.conformance.panels import DIFFERENT, GAP, LARGEST, PAPER, side_by_side, titled
+from segkit.conformance.panels import DIFFERENT, LARGEST, panels_of, titled
 from segkit.core.backend import Precision
 from segkit.core.images import Picture
 from segkit.core.images.items import Item
@@ -20,21 +20,28 @@ from segkit.core.inference.saving import write_picture
 
 
 def draw_worst(
-    path: Path,
+    folder: Path,
     picture: Picture,
     one: Seen,
     other: Seen,
     title: str,
     names: Mapping[int, str],
     precision: Precision = Precision.FP32,
-) -> Path:
-    """Write the panels to `path`; objects are marked that differ by more than `precision` explains."""
-    compared = Compared(Item(0, path.name, picture), (one, other), (match(one, other, CONF),))
-    panels = side_by_side(compared, ["reference", title], [LIMITS[precision]], names)
-    third = _difference(picture, one, other)
-    gap = np.full((panels.shape[0], GAP, 3), PAPER, np.uint8)
-    write_picture(path, np.hstack([panels, gap, titled(third, "seen by one alone")]))
-    return path
+) -> dict[str, Path]:
+    """Write a picture each of what the reference sees, of what the backend sees, and of the difference: a page puts
+    them beside or below each other. Objects are marked that differ by more than `precision` explains.
+
+    Returns:
+        what is on a picture → its path.
+    """
+    compared = Compared(Item(0, "worst", picture), (one, other), (match(one, other, CONF),))
+    panels = panels_of(compared, ["reference", title], [LIMITS[precision]], names)
+    panels.append(titled(_difference(picture, one, other), "seen by one alone"))
+    titles = ("reference", title, "in red: what only one of the two sees")
+    paths = [folder / f"worst-{number}.png" for number in range(len(panels))]
+    for path, panel in zip(paths, panels, strict=True):
+        write_picture(path, panel)
+    return dict(zip(titles, paths, strict=True))
 
 
 def _difference(picture: Picture, one: Seen, other: Seen) -> Picture:

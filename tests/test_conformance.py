@@ -494,6 +494,18 @@ def test_a_format_that_frees_the_batch_alone_is_tested_for_that(toy, tmp_path):
     assert {(Feature.DYNAMIC_BATCH,), (Feature.DYNAMIC_SIZE,)} < {case.features for case in CASES}
 
 
+def test_why_an_export_failed_is_whole_in_the_reason_of_those_that_are_not_judged(toy, tmp_path):
+    bench = Bench(ToyRegistry(toy), "toy", tmp_path / "none", tmp_path)
+
+    def make():
+        raise RuntimeError("the compiler says:\n  at line 3\n  no such operator")
+
+    with pytest.raises(RuntimeError):
+        bench.once("plain", make)
+    with pytest.raises(pytest.skip.Exception, match=r"has failed: the compiler says: no such operator$"):
+        bench.once("plain", make)
+
+
 # -- damaged files
 
 PLUGIN = """

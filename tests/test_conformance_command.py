@@ -24,12 +24,14 @@ import pytest
 import yaml
 
 from segkit.cli import main
+from segkit.cli.conformance import _show
+from segkit.cli.output import Output
 from segkit.conformance import candidates, pytest_plugin, runner
-from segkit.conformance.arguments import ConformanceArguments
+from segkit.conformance.arguments import PRECISIONS, STAGES, ConformanceArguments
 from segkit.conformance.candidates import candidates_of
 from segkit.conformance.gaps import need
 from segkit.conformance.pytest_session import GAP
-from segkit.conformance.report import Outcome, read_report
+from segkit.conformance.report import BackendReport, Candidate, Outcome, Report, Row, read_report
 from segkit.conformance.report_markdown import markdown_of
 from segkit.conformance.runner import ConformanceRun
 from segkit.core.backend.capability import Feature
@@ -171,7 +173,8 @@ def test_what_one_process_said_is_not_told_of_another(tmp_path: Path) -> None:
 def test_a_run_that_is_ended_leaves_no_process_behind(tmp_path: Path, how: signal.Signals) -> None:
     code = (
         "import sys; from segkit.cli import main; from segkit.conformance import runner;"
-        "runner.TARGET = (sys.argv[1],); sys.exit(main(['conformance', 'format=pytorch', 'stage=contract']))"
+        "runner.TARGET = (sys.argv[1],);"
+        "sys.exit(main(['conformance', 'format=pytorch', 'stage=contract', 'report=out/here']))"
     )
     command = [sys.executable, "-P", "-c", code, str(suite(tmp_path, "hang"))]
     environment = os.environ | {"SEGKIT_TEST_PID": str(tmp_path / "pid")}
@@ -182,6 +185,7 @@ def test_a_run_that_is_ended_leaves_no_process_behind(tmp_path: Path, how: signa
     parent.send_signal(how)
     assert parent.wait(30) == (130 if how is signal.SIGINT else -how), (tmp_path / "said").read_text()
     eventually(lambda: not Path(f"/proc/{pid}/cmdline").exists(), "the child is still there")
+    assert not (tmp_path / "out").exists()
 
 
 def eventually(found: Callable[[], T], otherwise: str) -> T:
@@ -293,14 +297,42 @@ def test_the_command_shows_the_matrix_and_writes_the_report(desk: Path, capsys: 
     assert {suite.get("name"): suite.get("failures") for suite in suites} == {"onnx": "0", "pytorch": "1"}
 
 
-def test_a_narrow_terminal_gets_a_list(
+def test_a_terminal_gets_a_column_for_each_stage_where_they_fit(
     desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     _, out, _ = run(capsys, "format=pytorch")
+    assert "format    precision   declare   raw              contract     speed" in out
+    assert "pytorch   all         1/1 " in out
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120, 200])
+def test_a_whole_run_is_a_table_on_every_usual_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [
+        Row("x", "torchscript", stage, precision, "t", "", Outcome.GAP, kind="unsupported-by-runtime", feature="int8")
+        for stage in STAGES
+        for precision in ("", *PRECISIONS)
+    ]
+    backend = BackendReport(Candidate("torchscript", "TorchScript"), tuple(rows))
+    _show(Report((backend,)), Output())
+    table = capsys.readouterr().out.partition("Declared gaps")[0].strip("\n").splitlines()
+    assert max(map(len, table)) <= columns
+    assert table[0].startswith("format")
+    words = {"format", "stage", "all", "fp", "int", "torchscript", "unsupported", "by", "runtime", *STAGES}
+    assert {*re.findall("[a-z]+", "\n".join(table))} == words  # none is cut
+
+
+def test_a_very_narrow_terminal_gets_a_list(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    _, out, _ = run(capsys, "format=pytorch")
     assert "pytorch, fp32\n  raw: 1/1, 0.002 px" in out
     assert "  contract: failed 0/1" in out
-    assert max(map(len, out.partition("Failed")[0].splitlines())) <= 80
+    assert max(map(len, out.partition("Failed")[0].splitlines())) <= 40
 
 
 def test_figures_beyond_their_limits_and_what_explains_them_are_told_everywhere(
@@ -329,7 +361,18 @@ def test_gaps_fail_a_run_where_that_is_asked_for(
 ) -> None:
     status, out, _ = run(capsys, "format=onnx", "stage=raw", f"fail_on={fail_on}")
     assert status == code
-    assert ("It fails because of declared gaps: fail_on=gap." in out) == bool(code)
+    assert ("The run fails because of 1 test at declared gaps: fail_on=gap." in out) == bool(code)
+
+
+def test_what_cannot_be_run_here_is_told_with_its_reason(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = suite(desk, "pass")
+    path.write_text(path.read_text().replace("declared gap 'int8'", "declared gap 'predict'"))
+    code, out, err = run(capsys, "format=onnx,pytorch", "stage=declare,raw", "report=out")
+    assert code == 0
+    assert "Could not be run here\n  onnx: needs hardware: it needs eight-bit units" in out
+    assert re.search(r"0 of 2 formats pass in \d+ s; could not be run here: onnx \(needs hardware\), pytorch", out)
+    assert "not run: 3 passed, 0 failed, 1 declared gap, 1 skipped" in err
+    assert {backend.state for backend in read_report("out/report.json").backends} == {"not run"}
 
 
 def test_a_run_without_any_test_does_not_pass(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -350,6 +393,8 @@ def test_a_run_without_any_test_does_not_pass(desk: Path, capsys: pytest.Capture
         (["data=absent.yaml"], "absent.yaml"),
         (["timeout=0"], "timeout"),
         (["report=file.txt"], "Cannot write 'file.txt'"),
+        (["report=file.txt/out"], "Cannot write 'file.txt/out'"),
+        (["report="], "Option report='' is not usable: give the folder for the report, or leave it out"),
         (["speed"], "speed"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -394,6 +439,15 @@ def test_an_author_chooses_stages_and_gets_a_report(tmp_path: Path) -> None:
     assert report.backends[0].candidate.runtime
     assert [(row.case, row.outcome) for row in report.rows()] == [("fail", Outcome.FAILED)]
     assert not list((tmp_path / "found").glob("*.partial"))
+
+
+def test_pictures_of_an_earlier_report_of_pytest_go(tmp_path: Path) -> None:
+    suite(tmp_path, "pass")
+    pytested(tmp_path, "--segkit-format", "onnx", "--segkit-report", "report.json")
+    assert len(list((tmp_path / "report-pictures").iterdir())) == 2
+    (tmp_path / "report-pictures" / "mine.png").touch()
+    pytested(tmp_path, "--segkit-format", "onnx", "--segkit-stage", "declare", "--segkit-report", "report.json")
+    assert [path.name for path in (tmp_path / "report-pictures").iterdir()] == ["mine.png"]
 
 
 def test_tests_of_somebody_else_are_left_alone(tmp_path: Path) -> None:

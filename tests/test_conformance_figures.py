@@ -476,15 +476,17 @@ def scene(size):
     return cv2.resize(np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8), size[::-1])
 
 
-def drawn(path, one, other, size):
-    """The third panel, and where it is red."""
+def drawn(folder, one, other, size):
+    """The picture of the difference without its title, and where it is red."""
     height, width = size
-    assert draw_worst(path, scene(size), one, other, "mine", {0: "disc"}) == path
-    whole = cv2.imread(str(path))
+    found = draw_worst(folder, scene(size), one, other, "mine", {0: "disc"})
+    assert [*found] == ["reference", "mine", "in red: what only one of the two sees"]
+    panels = [cv2.imread(str(path)) for path in found.values()]
+    assert panels[0].shape == panels[1].shape == panels[2].shape
     scale = min(1, LARGEST / max(size))
-    panel = whole[-round(height * scale) :, -round(width * scale) :]
-    assert whole.shape[1] == pytest.approx(3 * panel.shape[1], abs=20)
-    assert whole.shape[0] - panel.shape[0] in range(28, 49)
+    panel = panels[2][-max(round(height * scale), 1) :]
+    assert panel.shape[1] == max(round(width * scale), 1)
+    assert panels[2].shape[0] - panel.shape[0] in range(28, 49)
     return panel, (panel == DIFFERENT).all(2)
 
 
@@ -493,7 +495,7 @@ def test_what_one_alone_covers_is_red_and_the_rest_is_grey(tmp_path):
     both, first, second = disc(size, 120, 100, 60), disc(size, 60, 250, 30), disc(size, 180, 250, 30)
     one = seen(size, (both, 0.9), (first, 0.7))
     other = seen(size, (disc(size, 124, 100, 60), 0.9), (second, 0.6))
-    panel, red = drawn(tmp_path / "worst.png", one, other, size)
+    panel, red = drawn(tmp_path, one, other, size)
     wanted = both ^ disc(size, 124, 100, 60) | first | second
     np.testing.assert_array_equal(red, wanted)
     assert np.ptp(panel[~red], axis=1).max() == 0
@@ -506,7 +508,7 @@ def test_a_large_picture_is_made_smaller_and_a_thin_difference_stays(tmp_path):
     thinner[1000:, 1000] = False  # a line of one pixel
     extra = disc(size, 2600, 1900, 300)
     one, other = seen(size, (both, 0.9)), seen(size, (thinner, 0.9), (extra, 0.6))
-    panel, red = drawn(tmp_path / "worst.png", one, other, size)
+    panel, red = drawn(tmp_path, one, other, size)
     assert panel.shape[:2] == (1280, 960)
     scale = 1280 / 3000
     line = red[round(1000 * scale) + 1 : round(1800 * scale) - 1, round(1000 * scale) - 1 : round(1000 * scale) + 2]
@@ -520,7 +522,7 @@ def test_a_large_picture_is_made_smaller_and_a_thin_difference_stays(tmp_path):
 @pytest.mark.parametrize("size", [(1, 1), (7, 400), (3000, 3), (3, 3000)], ids=str)
 def test_pictures_of_any_shape_are_drawn(tmp_path, size):
     whole = seen(size, (np.ones(size, np.bool_), 0.9))
-    _, red = drawn(tmp_path / "worst.png", whole, seen(size), size)
+    _, red = drawn(tmp_path, whole, seen(size), size)
     assert red.all()
-    _, red = drawn(tmp_path / "same.png", whole, whole, size)
+    _, red = drawn(tmp_path, whole, whole, size)
     assert not red.any()

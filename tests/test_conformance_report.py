@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import subprocess
@@ -16,16 +17,26 @@ import cv2
 import numpy as np
 import pytest
 
-from segkit.conformance import VERSION
-from segkit.conformance.report import BackendReport, Candidate, FailOn, Image, Outcome, Report, Row, read_report
-from segkit.conformance.report_files import write_reports
+from segkit.conformance import VERSION, report_files
+from segkit.conformance.report import (
+    BackendReport,
+    Candidate,
+    FailOn,
+    Image,
+    Outcome,
+    Report,
+    Row,
+    read_report,
+    shortened,
+)
+from segkit.conformance.report_files import check_folder, files_of, write_json, write_reports
 from segkit.conformance.report_junit import junit_of
 from segkit.conformance.report_markdown import BEGIN, END, markdown_of, matrix_lines, replace_matrix, section_of
-from segkit.conformance.report_matrix import closeness, matrix_of
+from segkit.conformance.report_matrix import by_precision, closeness, matrix_of
 from segkit.conformance.report_page import WORST, page_of, worst_shown
 from segkit.conformance.stage import Figure, Stage
 from segkit.core.backend.registry import default_registry
-from segkit.core.errors import InputError
+from segkit.core.errors import InputError, OutputError
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = [*Stage]
@@ -40,7 +51,13 @@ def row(stage: str, precision: str = "", outcome: Outcome = Outcome.PASSED, **mo
 
 def gap(stage: str, precision: str, kind: str = "needs-hardware") -> Row:
     """A declared gap."""
-    return row(stage, precision, Outcome.GAP, kind=kind, reason=f"{precision}: it needs a graphics card")
+    reason = f"{precision}: it needs a graphics card"
+    return row(stage, precision, Outcome.GAP, kind=kind, reason=reason, feature=precision)
+
+
+def unrun(stage: str, kind: str = "needs-hardware") -> Row:
+    """A test that ended because no file of the format can be run here."""
+    return row(stage, outcome=Outcome.GAP, kind=kind, reason="predict: it needs a graphics card", feature="predict")
 
 
 def boxes(value: float, *, within: bool = True) -> Figure:
@@ -133,6 +150,47 @@ def test_of_a_failure_a_few_lines_are_told(message: str, told: list[str]) -> Non
     assert row("raw", outcome=Outcome.FAILED, message=message).told() == told
 
 
+def test_a_message_that_is_too_long_keeps_the_lines_that_tell() -> None:
+    long = (
+        "too far:\n" + "\n".join(f"  a: {n}" for n in range(99)) + "\n! boxes: max 58\nlikely: they are twice as large"
+    )
+    text = shortened(long, 200)
+    assert len(text) < 300
+    assert text.splitlines()[-2:] == ["! boxes: max 58", "likely: they are twice as large"]
+    assert re.search(r"^  a: \d+ …$", text, re.MULTILINE)
+    assert shortened("some words here", 12) == "some words …"
+    assert shortened("short", 12) == "short"
+
+
+def test_what_is_wrong_is_whole_in_every_form(tmp_path: Path) -> None:
+    why = "likely: " + "the boxes are twice as large " * 40 + "END"
+    skipped = "not judged, because of what stage raw has found: boxes: max 58: " + "and more " * 99 + "END"
+    rows = (
+        row("raw", outcome=Outcome.FAILED, message=f"too far (limit 80 dB):\n! boxes: max 58\n{why}"),
+        row("instances", outcome=Outcome.SKIPPED, reason=skipped),
+    )
+    report = Report((good(*rows),))
+    (case, other) = ElementTree.fromstring(junit_of(report)).iter("testcase")
+    (failure,), (skip,) = case.iter("failure"), other.iter("skipped")
+    assert failure.get("message") == f"too far (limit 80 dB): ! boxes: max 58 {why}"
+    assert skip.get("message") == skipped
+    page = page_of(report, tmp_path)
+    assert f"<b>! boxes: max 58</b>\n<b>{why}</b>" in page
+    assert skipped in page
+    assert f"  - {why}" in markdown_of(report)
+
+
+def test_the_matrix_can_be_turned(tmp_path: Path) -> None:
+    precisions, turned = by_precision(matrix_of(full(tmp_path)))
+    assert precisions == ["all", "fp32", "fp16", "int8"]
+    assert [backend.candidate.name for backend, _ in turned] == ["alpha", "beta", "gamma", "delta"]
+    (_, alpha), (_, beta), (_, gamma), _ = turned
+    counts = {stage: [cell.count() for cell in cells] for stage, cells in alpha}
+    assert counts["raw"] == ["", "4/4", "1/1", "needs hardware"]
+    assert [stage for stage, _ in beta] == ["declare", "raw", "instances"]
+    assert gamma == []
+
+
 def test_stages_and_precisions_stand_in_their_order(tmp_path: Path) -> None:
     matrix = matrix_of(full(tmp_path))
     assert matrix.stages == tuple(stage for stage in STAGES if stage != Stage.PREPROCESS)
@@ -183,7 +241,30 @@ def test_a_run_passes_where_something_was_tested_and_nothing_failed(tmp_path: Pa
         good(row("declare"), row("raw", outcome=Outcome.SKIPPED)), candidate=replace(ALPHA, missing=("x",))
     )
     assert (declared.summary(), Report((declared,)).passes()) == ("not tested: needs x", False)
-    assert full(tmp_path).verdict() == "1 of 3 formats pass in 51 s; not tested: 1."
+    assert full(tmp_path).verdict() == "1 of 3 formats pass in 51 s; failed: beta, delta; not tested: gamma."
+
+
+def test_what_cannot_be_run_here_is_not_among_those_that_pass(tmp_path: Path) -> None:
+    """Its declarations and exports are tested, its numbers are not."""
+    beta = replace(ALPHA, name="beta", title="Beta")
+    report = Report((good(row("raw")), replace(good(row("export"), unrun("raw")), candidate=beta)), seconds=9)
+    assert [each.state for each in report.backends] == ["passed", "not run"]
+    assert report.verdict() == "1 of 2 formats pass in 9 s; could not be run here: beta (needs hardware)."
+    assert report.passes()
+    why = "needs hardware: it needs a graphics card"
+    assert f"not run: 1 passed, 0 failed, 1 declared gap in 12 s; {why}" == report.backends[1].summary()
+    plain = report.to_plain()
+    assert plain["verdict"] == report.verdict()
+    assert [each["why_not"] for each in plain["backends"]] == ["", why]
+    assert f'<property name="why not" value="{why}" />' in junit_of(report)
+    page = page_of(report, tmp_path)
+    assert f"Beta could not be run here: {why}</p>" in page
+    assert 'class="good">1 of 2' in page
+    alone = Report(report.backends[1:])
+    assert alone.passes()
+    assert 'class="note">0 of 1 format passes' in page_of(alone, tmp_path)
+    assert not Report((good(unrun("raw")),)).passes()
+    assert good(unrun("raw")).summary() == f"not tested: {why}"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +273,25 @@ def test_a_run_passes_where_something_was_tested_and_nothing_failed(tmp_path: Pa
 )
 def test_gaps_fail_a_run_by_their_kind(kind: str, on_gap: bool, on_broken: bool) -> None:
     report = Report((good(row("raw"), gap("raw", "fp16", kind)),))
-    assert (report.passes(), report.passes(FailOn.GAP), report.passes(FailOn.BROKEN)) == (True, on_gap, on_broken)
+    told = [replace(report, asked={"fail_on": each.value}) for each in (FailOn.GAP, FailOn.BROKEN)]
+    assert (report.passes(), *(each.passes() for each in told)) == (True, on_gap, on_broken)
+
+
+def test_a_gap_that_fails_the_run_is_a_failure_in_every_form(tmp_path: Path) -> None:
+    rows = (row("raw"), gap("raw", "fp16"), gap("raw", "int8", "not-applicable"))
+    report = Report((good(*rows),), {"fail_on": "gap"})
+    assert report.verdict().endswith("The run fails because of 1 test at declared gaps: fail_on=gap.")
+    assert report.to_plain()["passed"] is False
+    (suite,) = ElementTree.fromstring(junit_of(report))
+    assert [suite.get(name) for name in ("tests", "failures", "skipped")] == ["3", "1", "1"]
+    (failure,) = suite.iter("failure")
+    assert failure.get("message") == "fail_on=gap: needs-hardware: fp16: it needs a graphics card"
+    page = page_of(report, tmp_path).partition("What failed")[2].partition("</section>")[0]
+    assert "Alpha: declared gaps, which fail this run (fail_on=gap)" in page
+    assert "<dt>fp16: needs hardware, 1 test</dt><dd>it needs a graphics card</dd>" in page
+    assert "int8" not in page
+    assert "- `alpha`, needs-hardware, fails the run (fail_on=gap): fp16: it needs" in markdown_of(report)
+    assert "What failed" not in page_of(replace(report, asked={}), tmp_path)
 
 
 # -- files
@@ -214,7 +313,7 @@ def test_json_gives_the_same_report_back(tmp_path: Path) -> None:
         (None, "no such file"),
         ("{", "it is not the report.json of a conformance run (JSONDecodeError"),
         ("{}", "it is not the report.json of a conformance run (KeyError: 'schema')"),
-        ('{"schema": 99}', "its shape has the number 99, this segkit reads 1"),
+        ('{"schema": 99}', "its shape has the number 99, this segkit reads 2"),
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path: Path, text: str | None, words: str) -> None:
@@ -234,6 +333,87 @@ def test_all_files_are_written_and_pictures_come_along(tmp_path: Path) -> None:
     paths = [image.path for row in written.rows() for image in row.pictures]
     assert paths[0] == "pictures/alpha/0.png"
     assert all((out / path).is_file() for path in paths)
+
+
+def test_what_an_earlier_report_wrote_goes_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    out = tmp_path / "out"
+    report = full(tmp_path / "in")
+    (tmp_path / "in" / "beta.log").write_text("Traceback")
+    assert write_reports(report, tmp_path / "in", out).backends[1].log == "beta.log"
+    (out / "alpha.log").write_text("mine")
+    (out / "pictures" / "alpha" / "mine.png").write_text("mine")
+    write_reports(Report((good(row("raw")),)), tmp_path / "in", out)
+    left = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert left == {
+        *("report.json", "junit.xml", "report.md", "index.html"),
+        *("alpha.log", "pictures/alpha/mine.png"),
+    }
+
+
+@pytest.mark.parametrize("name", ["../mine.png", "/mine.png", "pictures/../../mine.png"])
+def test_a_report_that_somebody_wrote_by_hand_removes_nothing_elsewhere(tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "mine.png").touch()
+    named = str(tmp_path / "mine.png") if name.startswith("/") else name
+    write_json(Report((good(row("raw", pictures=(Image("x", named),))),)), out / "report.json")
+    assert files_of(out / "report.json") == set()
+    write_reports(Report((good(row("raw")),)), tmp_path, out)
+    assert (tmp_path / "mine.png").exists()
+
+
+def test_a_report_that_cannot_be_written_leaves_the_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    out = tmp_path / "out"
+    report = full(tmp_path / "in")
+
+    def full_disk(report: Report) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def contents() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(report_files, "markdown_of", full_disk)
+        with pytest.raises(OutputError, match="the disk is full"):
+            write_reports(report, tmp_path / "in", out)
+        assert not out.exists()
+    write_reports(report, tmp_path / "in", out)
+    before = contents()
+    monkeypatch.setattr(report_files, "markdown_of", full_disk)
+    with pytest.raises(OutputError, match="the disk is full"):
+        write_reports(Report((good(row("raw")),)), tmp_path / "in", out)
+    assert contents() == before
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ("out", "something of that name is in the way, no folder"),
+        ("out/pictures", "it is a file, and the report has a folder of that name"),
+        ("out/report.md/", "it is a folder, and the report has a file of that name"),
+        ("out/alpha.log/", "it is a folder, and the report has a file of that name"),
+    ],
+)
+def test_a_folder_that_a_report_does_not_fit_into_is_refused(tmp_path: Path, there: str, said: str) -> None:
+    path = tmp_path / there
+    path.parent.mkdir(exist_ok=True)
+    path.mkdir() if there.endswith("/") else path.touch()
+    with pytest.raises(OutputError, match=said):
+        check_folder(tmp_path / "out", ["alpha"])
+    assert sorted(each.relative_to(tmp_path) for each in tmp_path.rglob("*")) == sorted({Path("out"), Path(there)})
+
+
+def test_looking_at_a_folder_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_folder(tmp_path / "far" / "away")
+    assert not (tmp_path / "far").exists()
+    monkeypatch.chdir(tmp_path)
+    check_folder(Path())
+    assert tmp_path.exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_junit_counts_as_pytest_does(tmp_path: Path) -> None:
@@ -258,6 +438,7 @@ def test_markdown_has_the_matrix_the_gaps_and_the_failures(tmp_path: Path) -> No
     assert "⬜ not tested: needs gammart\\>=2" in text
     assert "- `alpha`, needs-hardware: int8: it needs a graphics card" in text
     assert "plugin of beta-segkit 3.1; betart 0.9" in text
+    assert "\n    segkit conformance format=alpha,beta\n" in text
     assert "<script>" not in text
     widths = {line.count(" | ") for line in text.splitlines() if line.startswith("| ")}
     assert len(widths) == 1
@@ -317,8 +498,26 @@ def test_gaps_are_grey_on_the_page(tmp_path: Path) -> None:
     grey = [kind for kind, _, body in cells if "needs hardware" in body]
     assert grey == ["gap", "gap"]
     assert {kind for kind, _, body in cells if not body} == {"none"}
-    for fact in ("alphart 1.2", "plugin of beta-segkit 3.1", report.suite, report.python, "a fast one"):
+    for fact in ("runs on alphart 1.2", "plugin of beta-segkit 3.1", report.suite, report.python, "a fast one"):
         assert fact in page_of(report, tmp_path)
+
+
+def test_on_a_narrow_screen_every_cell_says_what_it_is(tmp_path: Path) -> None:
+    """Tables are cards there, and pictures stand below each other: nothing has a width of its own."""
+    text = page_of(full(tmp_path), tmp_path)
+    tables = re.findall(r'<table class="list">(.*?)</table>', text, re.DOTALL)
+    assert len(tables) == 3
+    for table in tables:
+        names = re.findall(r'<th scope="col">(.*?)</th>', table)
+        assert all(names)
+        for line in re.findall(r"<tr>(<th scope=\"row\".*?)</tr>", table):
+            cells = re.findall(r"<t[hd]([^>]*)>(.*?)</t[hd]>", line)
+            named = [re.search(r'data-name="(.*?)"', attributes) for attributes, _ in cells]
+            assert [name and name[1] for name in named] == [
+                name if body else None for name, (_, body) in zip(names, cells, strict=True)
+            ]
+    assert not re.search(r"min-width: \d", text.replace("max-width", ""))
+    assert "minmax(min(100%," in text
 
 
 def test_the_worst_pictures_come_first_and_are_not_too_many() -> None:

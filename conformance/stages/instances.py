@@ -90,5 +90,6 @@ class InstancesStage(SuiteBase):
         number = found.worst[1]
         one, other = seen_in(wanted, batch, number), seen_in(raw, batch, number)
         names = subject.bench.about.names
-        path = draw_worst(folder / "worst.png", subject.pictures[number], one, other, self.format, names, precision)
-        notes.picture(f"picture {number} of {len(batch)}, where least agrees ({found.worst[0]:.4f})", path)
+        drawn = draw_worst(folder, subject.pictures[number], one, other, self.format, names, precision)
+        for what, path in drawn.items():
+            notes.picture(f"picture {number + 1} of {len(batch)}, {what}", path)
