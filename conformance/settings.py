@@ -10,6 +10,19 @@ from segkit.conformance.arguments import precisions_of
 from segkit.core.backend import Precision
 
 
+def spelt(name: str, value: str = "", *, command: bool) -> str:
+    """An option as those write it who read the message.
+
+    Args:
+        name: its name.
+        value: what stands for its value.
+        command: they use `segkit conformance`, not pytest.
+    """
+    if command:
+        return f"{name}={value}" if value else name
+    return f"--segkit-{name} {value}".rstrip()
+
+
 @dataclass(frozen=True)
 class Settings:
     """What is tested beside the suite's own model and pictures.
@@ -19,12 +32,14 @@ class Settings:
         data: their labelled pictures: a description, COCO annotations, or a known name.
         precisions: those that are wanted.
         quick: leave out what takes long and is likely to go with the rest: the larger scales.
+        command: `segkit conformance` has started this, whose options are written otherwise than pytest's.
     """
 
     model: Path | None = None
     data: str | None = None
     precisions: frozenset[Precision] = frozenset(Precision)
     quick: bool = False
+    command: bool = False
 
     @classmethod
     def of(cls, config: Any) -> Self:
@@ -39,4 +54,9 @@ class Settings:
             given("data"),
             frozenset(map(Precision, wanted or Precision)),
             bool(given("quick")),
+            bool(given("child")),
         )
+
+    def option(self, name: str, value: str) -> str:
+        """An option with its value, as whoever reads the report writes it."""
+        return spelt(name, value, command=self.command)
