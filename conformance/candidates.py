@@ -10,7 +10,7 @@ from segkit.conformance.stage import Stage
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.format import Format, Requirement
 from segkit.core.backend.registry import Entry, Registry
-from segkit.core.errors import MissingDependencyError
+from segkit.core.errors import InputError, MissingDependencyError
 
 RUNS = (Feature.EXPORT, Feature.PREDICT)
 """What a format must be able to do here to be tested, as far as it does it at all."""
@@ -31,6 +31,7 @@ def candidates_of(
 
     Raises:
         UnknownFormatError: no plugin has that name.
+        InputError: the plugin of a format that was named is broken.
         MissingDependencyError: a format that was named, or a stage, needs something that is not installed.
         PluginError: several plugins claim a name.
     """
@@ -38,6 +39,8 @@ def candidates_of(
     beside = () if find_spec(TORCH) or not compares(stages) else (TORCH,)
     found = {entry.plugin.name: _candidate(entry, beside) for entry in entries}
     for candidate in found.values() if names else []:
+        if candidate.fault:  # of all formats it is one that fails; alone it is nothing that can be tested
+            raise InputError(candidate.fault)
         if candidate.missing:
             raise MissingDependencyError(candidate.missing, f"Testing {candidate.name}")
     return list(found.values())
