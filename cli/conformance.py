@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -60,14 +61,15 @@ def run(values: Values, output: Output) -> int:
     if args.model:
         args = args.model_copy(update={"model": str(model_path(args.model))})
     job = ConformanceRun(args, machine=processor())
-    for backend in job:
-        output.notice(f"{backend.candidate.name}: {backend.candidate.title}")
-        with output.counter(lambda backend=backend: backend.total) as counter:  # type: ignore[misc]
-            for row in backend:
-                counter.advance("tests")
-                if row.outcome == "failed":
-                    output.notice(f"  failed: {row}")
-        output.notice(f"  {backend.report().summary()}")
+    with closing(iter(job)) as backends:
+        for backend in backends:
+            output.notice(f"{backend.candidate.name}: {backend.candidate.title}")
+            with output.counter(lambda backend=backend: backend.total) as counter:  # type: ignore[misc]
+                for row in backend:
+                    counter.advance("tests")
+                    if row.outcome == "failed":
+                        output.notice(f"  failed: {row}")
+            output.notice(f"  {backend.report().summary()}")
     report = job.report
     if output.json:
         output.document(report.to_plain() | {"report": str(job.folder) if job.folder else None})

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from segkit.conformance.report import FailOn
 from segkit.conformance.stage import Stage
 from segkit.core.backend.options import OptionRow, Options, Precision, describe
-from segkit.core.errors import OptionError, did_you_mean
+from segkit.core.errors import OptionError, nearest
 from segkit.core.validation.benchmark_arguments import FormatNames, names_of
 
 PRECISIONS = tuple(precision.value for precision in Precision)
@@ -41,9 +41,9 @@ def _known(option: str, given: Iterable[str] | None, known: Sequence[str]) -> li
     found = [name.lower() for name in given]
     for name in found:
         if name not in known:
-            hint = did_you_mean(name, known).strip()
+            guess = nearest(name, known)
             raise OptionError.invalid(
-                option, name, f"choose from {', '.join(known)}" + (f". {hint[:-1]}" if hint else "")
+                option, name, f"choose from {', '.join(known)}" + (f"; the nearest is '{guess}'" if guess else "")
             )
     return list(dict.fromkeys(found))
 
@@ -56,7 +56,7 @@ class ConformanceArguments(Options):
     )
     model: str | None = Field(None, description="your weights, tested beside the suite's own golden model")
     data: str | None = Field(
-        None, description="your labelled pictures, beside generated ones: a data.yaml, COCO, a name"
+        None, description="labelled pictures for your model: a data.yaml, COCO, a name; their split val is used"
     )
     precision: Annotated[FormatNames, AfterValidator(precisions_of)] = Field(
         None, description=f"of tests of a precision only these: {', '.join(PRECISIONS)} (default: all)"

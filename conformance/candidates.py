@@ -11,7 +11,7 @@ from segkit.conformance.store import Store, has_torch
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.format import Format, Requirement
 from segkit.core.backend.registry import Entry, Registry
-from segkit.core.errors import MissingDependencyError
+from segkit.core.errors import InputError, MissingDependencyError
 
 TORCH = "torch"
 """The reference. A format may do without; comparing it cannot."""
@@ -34,6 +34,7 @@ def candidates_of(
 
     Raises:
         UnknownFormatError: no plugin has that name.
+        InputError: the plugin of a format that was named is broken.
         MissingDependencyError: a format that was named, or a stage, needs something that is not installed.
         PluginError: several plugins claim a name.
         OptionError: the store cannot be used.
@@ -49,6 +50,8 @@ def candidates_of(
     runs = (Feature.PREDICT,) if read else RUNS
     found = {entry.plugin.name: _candidate(registry, entry, beside, runs) for entry in entries}
     for candidate in found.values() if names else []:
+        if candidate.fault:  # of all formats it is one that fails; alone it is nothing that can be tested
+            raise InputError(candidate.fault)
         if candidate.missing:
             raise MissingDependencyError(candidate.missing, f"Testing {candidate.name}")
     return list(found.values())

@@ -51,7 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Make the mark known, and load what works with tests if it is needed."""
     config.addinivalue_line("markers", f"{MARK}(stage): what a test of segkit's conformance suite checks")
-    asked = any(value for name, value in vars(config.option).items() if name.startswith("segkit_"))
+    given = {name: value for name, value in vars(config.option).items() if name.startswith("segkit_")}
+    asked = any(value or value == "" for value in given.values())  # an empty one is refused
     if asked or any(str(argument).startswith(PACKAGE) for argument in config.args):
         from segkit.conformance.pytest_session import SuiteRun
 

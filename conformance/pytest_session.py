@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -17,13 +18,15 @@ import pytest
 
 from segkit.conformance.arguments import precisions_of, stages_of
 from segkit.conformance.candidates import TORCH, candidates_of
+from segkit.conformance.given import look_at
 from segkit.conformance.report import Candidate, Outcome, Report, Row, by_format, shortened
-from segkit.conformance.report_files import files_of, keep_picture, remove_files, write_json
+from segkit.conformance.report_files import JSON, files_of, keep_picture, remove_files, write_json
+from segkit.conformance.settings import spelt
 from segkit.conformance.stage import MARK, PICTURE, Stage, figures_of
 from segkit.conformance.stream import line_of, read_stream, stream_of
 from segkit.core.backend.options import Precision
 from segkit.core.backend.registry import default_registry
-from segkit.core.errors import InputError, SegkitError
+from segkit.core.errors import OptionError, OutputError, SegkitError
 from segkit.core.validation.benchmark_arguments import names_of
 
 INSTALLED = Path(__file__).with_name("test_installed.py")
@@ -49,16 +52,19 @@ class SuiteRun:
             pytest.UsageError: it cannot be done; one line says why.
         """
         option = config.option
+        given = {name: getattr(option, f"segkit_{name}") for name in ("model", "data", "quick")}
         try:
+            _must_say_something(option)
             self.formats = names_of(option.segkit_format)
             self.stages = stages_of(option.segkit_stage)
             self.precisions = precisions_of(option.segkit_precision)
             self.asked = {"format": self.formats, "stage": self.stages, "precision": self.precisions}
-            self.asked |= {name: getattr(option, f"segkit_{name}") for name in ("model", "data", "quick")}
+            self.asked |= given
             self.store = Path(option.segkit_store) if option.segkit_store else None
             self.candidates = self.installed(self.formats) if self.formats else []
-            if option.segkit_model and not Path(option.segkit_model).exists():
-                raise InputError(f"--segkit-model: there is no file '{option.segkit_model}'.")
+            # Whoever started a child or a worker of xdist has looked at it.
+            if not (option.segkit_child or hasattr(config, "workerinput")):
+                look_at(option.segkit_model, option.segkit_data, command=False)
         except SegkitError as error:
             raise pytest.UsageError(str(error)) from None
         if option.segkit_child:
@@ -186,9 +192,13 @@ class Recorder:
         self._stream: IO[str] | None = None
         self._begun = time.perf_counter()
         self._earlier = set() if resumed else files_of(path)
+        self._unwritten = ""
 
     def pytest_sessionstart(self) -> None:
         """Open the stream."""
+        if self.path.is_dir():
+            file = self.path / JSON
+            raise pytest.UsageError(f"--segkit-report: '{self.path}' is a folder; give a file in it, e.g. {file}.")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Held open for as long as tests run.
@@ -219,7 +229,7 @@ class Recorder:
             self._tell(row=row.to_plain())
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Make the report."""
         self._tell(ended=int(exitstatus))
         if self._stream:
@@ -231,18 +241,29 @@ class Recorder:
         names = {row.format for row in self.rows}
         candidates = self.run.candidates or [each for each in self.run.installed() if each.name in names]
         asked = {name: each for name, each in self.run.asked.items() if each}
-        write_json(Report(by_format(self.rows, candidates, seconds), asked, seconds=seconds), self.path)
-        remove_files(self.path.parent, self._earlier - files_of(self.path))
+        try:
+            write_json(Report(by_format(self.rows, candidates, seconds), asked, seconds=seconds), self.path)
+            remove_files(self.path.parent, self._earlier - files_of(self.path))
+        except OutputError as error:
+            self._unwritten, session.exitstatus = str(error), pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say where it is."""
         if not self.resumed:
-            terminalreporter.write_line(f"conformance report: {self.path}")
+            terminalreporter.write_line(f"conformance report: {self._unwritten or self.path}")
 
     def _tell(self, **event: Any) -> None:
-        if self._stream:
+        if self._stream is None:
+            return
+        try:
             self._stream.write(line_of(**event))
             self._stream.flush()
+        except OSError:
+            if self.resumed:  # whoever started this one lives on these lines
+                raise
+            stream, self._stream = self._stream, None
+            with suppress(OSError):  # it tries once more to write what it holds
+                stream.close()
 
     def _row(self, row: Row, parts: list[pytest.TestReport]) -> Row:
         properties = parts[-1].user_properties
@@ -274,6 +295,15 @@ def _ending(parts: list[pytest.TestReport]) -> dict[str, Any]:
         told = skipped.longrepr[2] if isinstance(skipped.longrepr, tuple) else str(skipped.longrepr)
         return {"outcome": Outcome.SKIPPED, "reason": told.removeprefix("Skipped: ")}
     return {"outcome": Outcome.PASSED}
+
+
+def _must_say_something(option: Any) -> None:
+    """Of an option that is given and empty nobody knows what it was to be."""
+    for name in ("format", "stage", "precision", "report", "store"):
+        given = getattr(option, f"segkit_{name}")
+        for value in [given] if isinstance(given, str) else given or ():
+            if not names_of(value):
+                raise OptionError.invalid(spelt(name, command=False), value, "it is empty")
 
 
 def _done(config: pytest.Config) -> set[str]:

@@ -7,13 +7,14 @@ dies in a test, that test has failed, and another child goes on after it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,13 +22,15 @@ from typing import Any
 
 from segkit.conformance.arguments import ConformanceArguments
 from segkit.conformance.candidates import candidates_of
+from segkit.conformance.given import look_at
 from segkit.conformance.last_words import CRASH, HANG, place_of, said_in
 from segkit.conformance.report import BackendReport, Candidate, Report, Row, failed_row
 from segkit.conformance.report_files import check_folder, write_reports
 from segkit.conformance.stream import line_of, read_stream, stream_of
+from segkit.conformance.temporary import temporary_folder
 from segkit.core.backend.registry import Registry, default_registry
-from segkit.core.errors import InputError, MissingDependencyError, ModelFileError, OptionError
-from segkit.core.files import expanded
+from segkit.core.errors import MissingDependencyError, OptionError, OutputError
+from segkit.core.files import expanded, output_error
 
 PLUGIN = "segkit.conformance.pytest_plugin"
 TARGET = ("--pyargs", "segkit.conformance")
@@ -40,6 +43,9 @@ DEATHS = 8
 """Tests of one format that may end their process; after that many the others are not tried any more."""
 
 POLL = 0.1
+
+FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "the disk is full")
+"""What a message has in it that tells of a full disk: the system's words, and ours."""
 
 EARLIER = 0.9
 """Share of a test's time after which its process says where it is: it is ended soon, and cannot then."""
@@ -72,32 +78,37 @@ class ConformanceRun:
 
         Raises:
             MissingDependencyError: pytest is not installed, or what a format that was named needs, or a stage of it.
-            UnknownFormatError, ModelFileError, SourceError: what was given is not there.
-            OutputError: the report could not be written.
+            UnknownFormatError, ModelFileError, SourceError: what was given is not there, or not usable.
+            InputError: model and data set do not fit together, or the plugin of a format that was named is broken.
+            OptionError: an option is empty, or there is a data set and no model.
+            OutputError: the report cannot be written.
         """
         if find_spec("pytest") is None:
             raise MissingDependencyError(["segkit[conformance]"], "The conformance suite")
         self.args, self.target = args, tuple(target or TARGET)
-        store = expanded(args.store).resolve() if args.store else None
+        store = None if args.store is None else _folder("store", args.store).resolve()
         self.candidates = candidates_of(registry or default_registry(), args.format, args.stage, store)
-        self.folder = _folder(args.report)
-        if self.folder:
-            check_folder(self.folder, [each.name for each in self.candidates])
         self.asked = args.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"report"})
         self.machine = dict(machine or {})
-        self.told = [*_option("model", _model(args.model)), *_option("data", _data(args.data))]
-        self.told += _option("store", str(store) if store else None)
+        model, data = look_at(args.model, args.data, command=True)
+        self.folder = None if args.report is None else _folder("report", args.report)
+        if self.folder:
+            check_folder(self.folder, [each.name for each in self.candidates])
+        self.told = [*_option("model", model), *_option("data", data), *_option("store", store)]
         for name in ("stage", "precision"):
             self.told += [word for each in getattr(args, name) or () for word in _option(name, each)]
         self.told += ["--segkit-quick"] if args.quick else []
         self._found: list[BackendReport] = []
         self._report: Report | None = None
 
-    def __iter__(self) -> Iterator[BackendRun]:
-        """One after another: they are measured, too, and would be in each other's way."""
+    def __iter__(self) -> Generator[BackendRun]:
+        """One after another: they are measured, too, and would be in each other's way. Close it if you leave early.
+
+        Raises:
+            OutputError: there is no temporary folder, or the report cannot be written.
+        """
         begun = time.perf_counter()
-        with tempfile.TemporaryDirectory(prefix="segkit-conformance-", ignore_cleanup_errors=True) as temporary:
-            folder = Path(temporary).resolve()
+        with temporary_folder("segkit-conformance-") as folder:
             for candidate in self.candidates:
                 backend = BackendRun(candidate, self, folder)
                 try:
@@ -115,8 +126,9 @@ class ConformanceRun:
     def report(self) -> Report:
         """What was found, once everything has been run."""
         if self._report is None:
-            for _ in self:
-                pass
+            with closing(iter(self)) as backends:
+                for _ in backends:
+                    pass
         assert self._report is not None
         return self._report
 
@@ -161,16 +173,24 @@ class BackendRun:
                 child = Child(self)
                 try:
                     for row in child.watch():
+                        self._blame_the_disk(row.message)
                         self.rows.append(row)
                         yield row
                 finally:
                     child.end()
                 if not child.died_in:
+                    self._blame_the_disk(child.problem)
                     self.problem = child.problem
                     return
             self.problem = f"{DEATHS} tests ended their process; the others were not tried"
         finally:
             self._seconds = round(time.perf_counter() - begun, 3)
+
+    def _blame_the_disk(self, message: str) -> None:
+        """End the run where it is told that the disk is full: that is no fault of a backend."""
+        if any(words in message for words in FULL):
+            problem = "the disk is full, and so nothing can be tested; set TMPDIR to a folder with more room"
+            raise OutputError(self.folder.parent, problem)
 
     @property
     def path(self) -> Path:
@@ -194,10 +214,14 @@ class Child:
         self._ended = False
         self._since = time.monotonic()
         cwd = backend.folder / "working"
-        cwd.mkdir(exist_ok=True)
-        with self._log.open("ab") as log:
+        try:
+            cwd.mkdir(exist_ok=True)
+            command, log = _command(backend), self._log.open("ab")
+        except OSError as error:
+            raise output_error(backend.folder, error) from error
+        with log:
             self._process = subprocess.Popen(
-                _command(backend),
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -318,43 +342,19 @@ def _environment(folder: Path) -> dict[str, str]:
 def _death(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
+    if -code == getattr(signal, "SIGKILL", None):
+        return "it was killed (SIGKILL), as a system does that runs out of memory"
     try:
         return f"it crashed with {signal.Signals(-code).name}"
     except ValueError:
         return f"signal {-code}"
 
 
-def _folder(given: str | None) -> Path | None:
-    """That of the report."""
-    if given is None:
-        return None
+def _folder(name: str, given: str) -> Path:
     if not given.strip():
-        raise OptionError.invalid("report", given, "give the folder for the report, or leave it out")
+        raise OptionError.invalid(name, given, "it is empty")
     return expanded(given)
 
 
-def _option(name: str, value: str | None) -> list[str]:
-    return [f"--segkit-{name}", value] if value else []
-
-
-def _model(given: str | None) -> str | None:
-    """The weights, wherever the child works."""
-    if given is None:
-        return None
-    path = expanded(given)
-    if not path.exists():
-        raise ModelFileError(given, "no such file or folder")
-    return str(path.resolve())
-
-
-def _data(given: str | None) -> str | None:
-    """The data set, wherever the child works; one that is not usable is refused now."""
-    if given is None:
-        return None
-    from segkit.core.data.dataset import scan_dataset
-
-    if not given.strip():
-        raise InputError("Option data='' is not usable: give a data.yaml, a COCO file, or a name.")
-    scan_dataset(given, "val")
-    path = expanded(given)
-    return str(path.resolve()) if path.exists() else given
+def _option(name: str, value: object) -> list[str]:
+    return [f"--segkit-{name}", str(value)] if value else []

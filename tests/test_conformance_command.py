@@ -6,13 +6,16 @@ The suite that runs here is a tiny one that crashes, hangs, fails and passes on 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
@@ -34,11 +37,13 @@ from segkit.conformance.pytest_session import GAP
 from segkit.conformance.report import BackendReport, Candidate, Outcome, Report, Row, read_report
 from segkit.conformance.report_markdown import markdown_of
 from segkit.conformance.runner import ConformanceRun
+from segkit.conformance.settings import Settings
+from segkit.conformance.temporary import temporary_folder
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.format import Requirement
 from segkit.core.backend.options import validate
 from segkit.core.backend.registry import Registry, default_registry
-from segkit.core.errors import MissingDependencyError
+from segkit.core.errors import InputError, MissingDependencyError, OutputError
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,6 +96,10 @@ class TestBad(Fake):
             os.kill(os.getpid(), signal.SIGSEGV)
         if how == "exit":
             os._exit(0)
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "full":
+            raise OSError(28, os.strerror(28))
         if how == "hang":
             if "SEGKIT_TEST_PID" in os.environ:
                 Path(os.environ["SEGKIT_TEST_PID"]).write_text(str(os.getpid()))
@@ -142,6 +151,7 @@ def test_every_test_is_a_row_with_what_it_noted(tmp_path: Path) -> None:
     [
         ("segfault", "SIGSEGV; it was in {folder}/test_fake_suite.py, line 46 in test_end; it printed: corrupt heap"),
         ("exit", "the test ended its process: exit code 0"),
+        ("killed", "it was killed (SIGKILL), as a system does that runs out of memory"),
         ("fail", "or 1 == 2"),
     ],
 )
@@ -159,7 +169,7 @@ def test_what_ends_its_process_is_one_red_row_and_the_others_go_on(tmp_path: Pat
 def test_a_test_that_hangs_is_ended_and_has_failed(tmp_path: Path) -> None:
     (backend,) = found(tmp_path, "hang", "pass", timeout=3, stage=["contract"]).report.backends
     assert [row.outcome for row in backend.rows] == [Outcome.FAILED, Outcome.PASSED]
-    message = "no end after 3 s (option timeout), so its process was ended; it was in {}/test_fake_suite.py, line 52 in"
+    message = "no end after 3 s (option timeout), so its process was ended; it was in {}/test_fake_suite.py, line 56 in"
     assert message.format(tmp_path.name) in backend.rows[0].message
 
 
@@ -169,23 +179,70 @@ def test_what_one_process_said_is_not_told_of_another(tmp_path: Path) -> None:
     assert backend.rows[1].message == "the test ended its process: exit code 0"
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda how: how.name)
-def test_a_run_that_is_ended_leaves_no_process_behind(tmp_path: Path, how: signal.Signals) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+def test_a_run_that_is_ended_leaves_no_process_and_no_folder_behind(tmp_path: Path, how: signal.Signals) -> None:
     code = (
         "import sys; from segkit.cli import main; from segkit.conformance import runner;"
-        "runner.TARGET = (sys.argv[1],);"
-        "sys.exit(main(['conformance', 'format=pytorch', 'stage=contract', 'report=out/here']))"
+        "runner.TARGET = (sys.argv.pop(),);"
+        "sys.argv += ['conformance', 'format=pytorch', 'stage=contract', 'report=out/here'];"
+        "sys.exit(main())"
     )
     command = [sys.executable, "-P", "-c", code, str(suite(tmp_path, "hang"))]
-    environment = os.environ | {"SEGKIT_TEST_PID": str(tmp_path / "pid")}
+    (tmp_path / "tmp").mkdir()
+    environment = os.environ | {"SEGKIT_TEST_PID": str(tmp_path / "pid"), "TMPDIR": str(tmp_path / "tmp")}
     # A file, not a pipe: whoever is left behind would hold a pipe open.
     with (tmp_path / "said").open("w") as said:
         parent = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said, env=environment)
     pid = int(eventually(lambda: (tmp_path / "pid").read_text(), "the test does not begin"))
     parent.send_signal(how)
-    assert parent.wait(30) == (130 if how is signal.SIGINT else -how), (tmp_path / "said").read_text()
+    code_of = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
+    assert parent.wait(30) == code_of[how], (tmp_path / "said").read_text()
     eventually(lambda: not Path(f"/proc/{pid}/cmdline").exists(), "the child is still there")
     assert not (tmp_path / "out").exists()
+    if how is not signal.SIGKILL:  # which nobody can hear
+        assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+def test_the_folder_goes_as_a_whole_also_where_a_signal_comes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
+    heard, remove = [], shutil.rmtree
+
+    def interrupted(*args: Any, **options: Any) -> None:
+        signal.raise_signal(how)
+        remove(*args, **options)
+
+    def end(number: int, frame: object) -> None:
+        heard.append(list(tmp_path.iterdir()))
+        raise SystemExit(number)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    before = signal.signal(how, end)
+    try:
+        with pytest.raises(SystemExit), temporary_folder("segkit-conformance-") as folder:
+            (folder / "file").touch()
+    finally:
+        signal.signal(how, before)
+    assert heard == [[]]
+
+
+def test_what_is_written_while_the_folder_goes_goes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late, remove = [], shutil.rmtree
+
+    def outrun(path: Path, **options: Any) -> None:
+        remove(path, **options)
+        if not late:
+            late.append(path)
+            path.mkdir()
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(shutil, "rmtree", outrun)
+    with temporary_folder("segkit-conformance-") as folder:
+        assert folder.parent == tmp_path
+    assert late
+    assert not list(tmp_path.iterdir())
 
 
 def eventually(found: Callable[[], T], otherwise: str) -> T:
@@ -220,18 +277,35 @@ def test_a_suite_that_cannot_be_collected_is_a_problem_with_its_words(tmp_path: 
     assert job.report.backends[0].problem.startswith(problem)
 
 
+def test_a_full_disk_is_no_fault_of_a_backend(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="the disk is full, and so nothing can be tested; set TMPDIR to a folder"):
+        found(tmp_path, "full", "pass", stage=["contract"])
+
+
 def test_stages_and_precisions_choose(tmp_path: Path) -> None:
     (backend,) = found(tmp_path, "pass", stage=["raw", "speed"], precision=["fp16"]).report.backends
     assert [row.case or row.test for row in backend.rows] == ["fp16", "absent", "speed"]
 
 
-def test_a_broken_plugin_is_a_red_row(tmp_path: Path) -> None:
-    registry = Registry()
-    registry.register("lame", "no_module_of_that_name")
+def test_a_broken_plugin_is_a_red_row(tmp_path: Path, lame: Registry) -> None:
+    registry = lame
     report = ConformanceRun(ConformanceArguments(), registry=registry).report
     (backend,) = report.backends
     assert (backend.state, report.passes()) == ("failed", False)
     assert "cannot be imported" in backend.problem
+
+
+def test_a_broken_plugin_that_was_named_is_nothing_to_test(lame: Registry) -> None:
+    with pytest.raises(InputError, match=r"Plugin 'lame' .* cannot be imported"):
+        ConformanceRun(ConformanceArguments(format=["lame"]), registry=lame)
+
+
+@pytest.fixture
+def lame() -> Registry:
+    """A format whose plugin is not even a module."""
+    registry = Registry()
+    registry.register("lame", "no_module_of_that_name")
+    return registry
 
 
 @pytest.fixture
@@ -387,14 +461,15 @@ def test_a_run_without_any_test_does_not_pass(desk: Path, capsys: pytest.Capture
     [
         (["format=onx"], "Unknown format 'onx'. Did you mean 'onnx'?"),
         (["stage=rae"], "Option stage='rae' is not usable: choose from declare, export"),
-        (["precision=fp8"], "choose from fp32, fp16, int8"),
+        (["precision=fp64"], "choose from fp32, fp16, int8; the nearest is 'fp16'."),
         (["fail_on=never"], "fail_on"),
         (["model=absent.pt"], "absent.pt"),
-        (["data=absent.yaml"], "absent.yaml"),
         (["timeout=0"], "timeout"),
         (["report=file.txt"], "Cannot write 'file.txt'"),
         (["report=file.txt/out"], "Cannot write 'file.txt/out'"),
-        (["report="], "Option report='' is not usable: give the folder for the report, or leave it out"),
+        (["report=taken"], "Cannot write 'taken/report.json': it is a folder"),
+        *(([f"{name}="], f"{name}='' is not usable") for name in ("model", "data", "report", "format", "stage")),
+        (["data=absent.yaml"], "Option data needs model=FILE: labelled pictures go with weights of the same classes"),
         (["speed"], "speed"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -403,10 +478,32 @@ def test_what_cannot_be_used_is_one_line(
     desk: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
     Path("file.txt").touch()
+    Path("taken", "report.json").mkdir(parents=True)
     code, out, err = run(capsys, *words)
     assert (code, out) == (2, "")
     (line,) = err.splitlines()
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "full", "/there/segkit-1"), "Cannot write '/there': the disk is full."),
+        (FileNotFoundError(errno.ENOENT, "no usable one"), "the temporary folder (TMPDIR)': no usable one."),
+    ],
+    ids=["full", "none"],
+)
+def test_without_a_temporary_folder_nothing_runs(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: OSError, words: str
+) -> None:
+    def refuse(**options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    code, out, err = run(capsys, "format=onnx")
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert words in line
 
 
 def test_without_pytest_the_extra_is_named(
@@ -461,13 +558,53 @@ def test_tests_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
     [
         (["--segkit-format", "onx"], "ERROR: Unknown format 'onx'. Did you mean 'onnx'?"),
         (["--segkit-stage", "rae"], "Option stage='rae' is not usable"),
-        (["--segkit-model", "absent.pt"], "there is no file 'absent.pt'"),
+        (["--segkit-model", "absent.pt"], "Cannot load model 'absent.pt': no such file or folder."),
+        (["--segkit-model", "folder"], "Cannot load model 'folder': it is a folder, not a checkpoint."),
+        (["--segkit-data", "a.yaml"], "Option --segkit-data needs --segkit-model FILE: labelled pictures go with"),
+        (
+            ["--segkit-report", "folder"],
+            "--segkit-report: 'folder' is a folder; give a file in it, e.g. folder/report.json",
+        ),
+        *(
+            ([f"--segkit-{name}="], f"Option --segkit-{name}='' is not usable: it is empty.")
+            for name in ("format", "stage", "precision", "model", "data", "report")
+        ),
     ],
 )
 def test_a_slip_is_a_usage_error(tmp_path: Path, words: list[str], said: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "test_own.py").write_text("def test_own():\n    pass\n")
     done = pytested(tmp_path, *words)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert said in done.stderr
+    (line,) = filter(None, done.stderr.splitlines())
+    assert said in line
+
+
+def test_a_report_that_cannot_be_written_leaves_the_tests_their_results(tmp_path: Path) -> None:
+    (tmp_path / "test_own.py").write_text("from pathlib import Path\ndef test_own():\n    Path('found.json').mkdir()\n")
+    done = pytested(tmp_path, "--segkit-report", "found.json")
+    assert "conformance report: Cannot write 'found.json': it is a folder.\n" in done.stdout
+    assert "1 passed" in done.stdout
+    assert (done.returncode, done.stderr) == (pytest.ExitCode.USAGE_ERROR, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_what_is_only_kept_for_a_process_that_dies_may_be_lost(tmp_path: Path) -> None:
+    suite(tmp_path, "pass")
+    (tmp_path / "found.json.partial").symlink_to("/dev/full")
+    done = pytested(tmp_path, "--segkit-format", "onnx", "--segkit-stage", "speed", "--segkit-report", "found.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [row.outcome for row in read_report(tmp_path / "found.json").rows()] == [Outcome.PASSED]
+
+
+@pytest.mark.parametrize(("child", "words"), [(None, "--segkit-model FILE"), (True, "model=FILE")])
+def test_what_to_give_is_told_in_the_words_of_who_reads(child: bool | None, words: str) -> None:
+    class Config:
+        @staticmethod
+        def getoption(name: str, default: Any) -> Any:
+            return child if name == "--segkit-child" else default
+
+    assert Settings.of(Config).option("model", "FILE") == words
 
 
 def test_pyargs_collects_a_class_for_each_format(tmp_path: Path) -> None:

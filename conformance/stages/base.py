@@ -56,13 +56,13 @@ class SuiteBase:
         return GOLDEN
 
     @pytest.fixture
-    def trained(self) -> tuple[Path, Path]:
+    def trained(self, settings: Settings) -> tuple[Path, Path]:
         """Other trained weights and a picture, where the run was told of none."""
         folder = Path(os.environ.get("SEGKIT_TEST_DATA", ""))
         found = folder / "checkpoints" / "yolov8n-seg.pt", folder / "images" / "bus.jpg"
         if not all(path.is_file() for path in found):
             end = pytest.fail if os.environ.get("SEGKIT_REQUIRE_DATA") == "1" else pytest.skip
-            end("no other weights: give --segkit-model, or set SEGKIT_TEST_DATA")
+            end(f"no other weights: give {settings.option('model', 'FILE')}, or set SEGKIT_TEST_DATA")
         return found
 
     @pytest.fixture

@@ -46,7 +46,8 @@ class DatasetStage(SuiteBase):
         if find_spec(SCORER) is None:
             pytest.skip('what scores is not installed: pip install "segkit[val]"')
         if subject.labelled is None:
-            pytest.skip("there are no labelled pictures: give --segkit-data")
+            both = f"{settings.option('model', 'FILE')} {settings.option('data', 'DATA')}"
+            pytest.skip(f"there are no labelled pictures: give {both}")
         subject.must_be_sound(precision)
         dataset = open_dataset(locate(subject.labelled.data), subject.labelled.split)
         box, mask = reference_scores(subject, dataset)

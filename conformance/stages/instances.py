@@ -45,7 +45,8 @@ class InstancesStage(SuiteBase):
         wanted = subject.expected
         found = tally(raw, wanted, batch)
         if not found.matched + found.missing:
-            pytest.skip("the reference sees no object in these pictures: give --segkit-data with pictures of some")
+            data = settings.option("data", "DATA")
+            pytest.skip(f"the reference sees no object in these pictures: give {data} with pictures of some")
         self._picture(found, raw, wanted, batch, subject, precision, notes, tmp_path)
         beyond = []
         for name, value, unit in found.values():

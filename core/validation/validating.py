@@ -17,7 +17,7 @@ from segkit.core.inference.results import Results
 from segkit.core.inference.session import Session
 from segkit.core.metrics import Evaluator, SegmentationMetrics
 from segkit.core.notices import notice, progress
-from segkit.core.validation.agreement import check_names
+from segkit.core.validation.agreement import check_names, check_objects
 from segkit.core.validation.arguments import ValArguments
 from segkit.core.validation.found import STEPS, Seen, look, look_again
 from segkit.core.validation.outputs import Outputs
@@ -55,8 +55,7 @@ def validate_model(session: Session, dataset: Dataset, args: ValArguments, *, te
     wanted = session.resolve(args.prediction(built_in=session.metadata.selection is not None))
     if not args.single_cls:
         check_names(session.metadata.names, dataset.names, dataset.source.name)
-    if not any(len(sample.labels) for sample in dataset):
-        raise SourceError(dataset.source, f"nothing to score: no object is labelled in its split '{dataset.split}'")
+    check_objects(dataset)
     _say_limits(session.metadata.selection, wanted)
     evaluator = Evaluator(dataset.names)
     left_out: list[SourceError] = []
