@@ -17,6 +17,10 @@ class BuiltIn(BackendSuite):
         return n_seg_pt, bus
 
 
+class TestNcnn(BuiltIn):
+    format = "ncnn"
+
+
 class TestOnnx(BuiltIn):
     format = "onnx"
 

@@ -54,9 +54,15 @@ def run_alone(page, model, picture, folder):
     return dict(np.load(places["found"])), done.stdout
 
 
-BANNED = {"onnx.md": ["onnx", "segkit", "torch"], "torchscript.md": ["onnxruntime", "segkit"]}
+BANNED = {
+    "ncnn.md": ["onnxruntime", "pnnx", "segkit", "torch"],
+    "onnx.md": ["onnx", "segkit", "torch"],
+    "torchscript.md": ["onnxruntime", "segkit"],
+}
 WIDE = {"imgsz": (480, 640)}
 CASES = [
+    ("ncnn.md", {"format": "ncnn", **WIDE}),
+    ("ncnn.md", {"format": "ncnn", **WIDE, "half": True, "dynamic": True}),
     ("onnx.md", {"format": "onnx", **WIDE}),
     ("onnx.md", {"format": "onnx", **WIDE, "nms": True}),
     ("onnx.md", {"format": "onnx", **WIDE, "half": True}),
