@@ -29,6 +29,10 @@ class TestOnnx(BuiltIn):
         return data / "foreign" / "yolov8n-seg.onnx"
 
 
+class TestPaddle(BuiltIn):
+    format = "paddle"
+
+
 class TestPyTorch(BuiltIn):
     format = "pytorch"
 

@@ -57,6 +57,7 @@ def run_alone(page, model, picture, folder):
 BANNED = {
     "ncnn.md": ["onnxruntime", "pnnx", "segkit", "torch"],
     "onnx.md": ["onnx", "segkit", "torch"],
+    "paddle.md": ["onnxruntime", "segkit", "torch"],
     "torchscript.md": ["onnxruntime", "segkit"],
 }
 WIDE = {"imgsz": (480, 640)}
@@ -66,6 +67,7 @@ CASES = [
     ("onnx.md", {"format": "onnx", **WIDE}),
     ("onnx.md", {"format": "onnx", **WIDE, "nms": True}),
     ("onnx.md", {"format": "onnx", **WIDE, "half": True}),
+    ("paddle.md", {"format": "paddle", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE, "nms": True}),
 ]
