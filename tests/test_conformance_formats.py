@@ -29,6 +29,10 @@ class TestOnnx(BuiltIn):
         return data / "foreign" / "yolov8n-seg.onnx"
 
 
+class TestOpenVino(BuiltIn):
+    format = "openvino"
+
+
 class TestPaddle(BuiltIn):
     format = "paddle"
 

@@ -57,6 +57,7 @@ def run_alone(page, model, picture, folder):
 BANNED = {
     "ncnn.md": ["onnxruntime", "pnnx", "segkit", "torch"],
     "onnx.md": ["onnx", "segkit", "torch"],
+    "openvino.md": ["nncf", "onnxruntime", "segkit", "torch"],
     "paddle.md": ["onnxruntime", "segkit", "torch"],
     "torchscript.md": ["onnxruntime", "segkit"],
 }
@@ -67,6 +68,8 @@ CASES = [
     ("onnx.md", {"format": "onnx", **WIDE}),
     ("onnx.md", {"format": "onnx", **WIDE, "nms": True}),
     ("onnx.md", {"format": "onnx", **WIDE, "half": True}),
+    ("openvino.md", {"format": "openvino", **WIDE}),
+    ("openvino.md", {"format": "openvino", **WIDE, "nms": True}),
     ("paddle.md", {"format": "paddle", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE, "nms": True}),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-RUNTIMES = {"ncnn", "onnx", "onnxruntime", "onnxscript", "onnxslim", "paddle", "pnnx", "safetensors", "torch"}
+RUNTIMES = {"ncnn", "nncf", "onnx", "onnxruntime", "onnxscript", "onnxslim", "openvino", "paddle", "pnnx", "safetensors", "torch"}
 TABLES = {"IPython", "matplotlib", "pandas", "polars", "scipy", "supervision"}
 PICTURES = {"PIL", "cv2", "mss", "numpy"}
 

@@ -361,13 +361,17 @@ os.kill(os.getpid(), signal.SIGTERM)
 """
 
 
-def beside(path, first="", then=""):
+def beside(path, first="", then="", threads=None):
     code = BESIDE.format(first=first, then=then)
-    return subprocess.run([sys.executable, "-W", "error", "-c", code, path], capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    environment |= {"OMP_NUM_THREADS": threads} if threads else {}
+    command = [sys.executable, "-W", "error", "-c", code, path]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
-def test_running_leaves_the_process_as_it_was_and_needs_no_torch(made):
-    child = beside(made())
+@pytest.mark.parametrize("threads", [None, "1", "2"])
+def test_running_leaves_the_process_as_it_was_and_needs_no_torch(made, threads):
+    child = beside(made(), threads=threads)
     assert (child.returncode, child.stdout, child.stderr) == (0, "ended in good order\n", "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import logging
 import os
 import signal
@@ -10,7 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from functools import cache
 from typing import Any
 
@@ -31,10 +32,18 @@ def paddle() -> Any:
     Its library and TensorFlow's both carry protobuf, and whichever comes second would call the other's: that ends the
     process. Where the loader can, it is told to look into the library's own symbols first.
 
-    Its import also sets OMP_NUM_THREADS for the whole process and its children, gives the root logger a handler, warns
-    of a compiler's cache and handles the signals that end a process. All of that is undone.
+    Its import also sets OMP_NUM_THREADS for the whole process and its children, or advises against what it is set to,
+    gives the root logger a handler, warns of a compiler's cache and handles the signals that end a process. All of that
+    is undone.
     """
-    with _ONE, _own_symbols_first(), _unchanged_process(), _unchanged_signals(), warnings.catch_warnings():
+    with (
+        _ONE,
+        _own_symbols_first(),
+        _unchanged_process(),
+        _unchanged_signals(),
+        _without_advice(),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         import paddle as module
         import paddle.inference
@@ -67,7 +76,24 @@ def _unchanged_process() -> Iterator[None]:
             os.environ.pop(name, None)
         if threads is None:
             os.environ.pop("OMP_NUM_THREADS", None)
+        else:
+            os.environ["OMP_NUM_THREADS"] = threads
         logging.root.handlers[:] = handlers
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Threads of a predictor are set one by one, so advice on the variable leads nowhere. Whatever else is said
+    meanwhile comes out afterwards.
+    """
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            yield
+    finally:
+        rest = [line for line in said.getvalue().splitlines(keepends=True) if "OMP_NUM_THREADS" not in line]
+        if rest:
+            sys.stderr.write("".join(rest))
 
 
 @contextmanager
