@@ -17,6 +17,10 @@ class BuiltIn(BackendSuite):
         return n_seg_pt, bus
 
 
+class TestEngine(BuiltIn):
+    format = "engine"
+
+
 class TestNcnn(BuiltIn):
     format = "ncnn"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pretended_gpu import pretend
 
 from segkit import YOLO
 
@@ -55,6 +57,7 @@ def run_alone(page, model, picture, folder):
 
 
 BANNED = {
+    "engine.md": ["segkit", "torch"],
     "ncnn.md": ["onnxruntime", "pnnx", "segkit", "torch"],
     "onnx.md": ["onnx", "segkit", "torch"],
     "openvino.md": ["nncf", "onnxruntime", "segkit", "torch"],
@@ -74,6 +77,26 @@ CASES = [
     ("torchscript.md", {"format": "torchscript", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE, "nms": True}),
 ]
+
+
+@pytest.fixture
+def pretended_gpu(monkeypatch, tmp_path):
+    """A GPU with TensorRT that onnxruntime computes for: there is no real one to run the page's program on."""
+    yield pretend(monkeypatch, tmp_path / "site")(("NVIDIA Pretend", (8, 9)))
+    sys.modules.pop("tensorrt", None)
+
+
+def test_the_program_of_the_engine_page_finds_what_segkit_finds(n_seg_pt, bus, tmp_path, pretended_gpu):
+    test_the_program_of_a_page_finds_what_segkit_finds(
+        n_seg_pt, bus, tmp_path, "engine.md", {"format": "engine", "runtime": "standard", **WIDE}
+    )
+
+
+def test_the_command_of_the_engine_page_leaves_the_plan_alone(tmp_path):
+    (line,) = re.findall(r"^python -c .*$", (PAGES / "engine.md").read_text(encoding="utf-8"), re.MULTILINE)
+    (tmp_path / "yolov8n-seg.engine").write_bytes(b"\x02\0\0\0{}vtrt and so on")
+    subprocess.run([sys.executable, *shlex.split(line)[1:]], cwd=tmp_path, check=True)
+    assert (tmp_path / "model.plan").read_bytes() == b"vtrt and so on"
 
 
 @pytest.mark.parametrize(("page", "options"), CASES, ids=str)
