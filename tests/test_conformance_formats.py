@@ -17,6 +17,10 @@ class BuiltIn(BackendSuite):
         return n_seg_pt, bus
 
 
+class TestCoreML(BuiltIn):
+    format = "coreml"
+
+
 class TestEngine(BuiltIn):
     format = "engine"
 

@@ -14,6 +14,10 @@ import pytest
 from pretended_gpu import pretend
 
 from segkit import YOLO
+from segkit.core.images import ImageBatch
+from segkit.plugins.coreml.evaluator import Evaluator
+from segkit.plugins.coreml.package import read_description
+from segkit.plugins.coreml.program import read_program
 
 pytestmark = pytest.mark.usefixtures("translated_once")
 
@@ -57,6 +61,7 @@ def run_alone(page, model, picture, folder):
 
 
 BANNED = {
+    "coreml.md": ["onnxruntime", "segkit", "torch"],
     "engine.md": ["segkit", "torch"],
     "ncnn.md": ["onnxruntime", "pnnx", "segkit", "torch"],
     "onnx.md": ["onnx", "segkit", "torch"],
@@ -66,6 +71,8 @@ BANNED = {
 }
 WIDE = {"imgsz": (480, 640)}
 CASES = [
+    ("coreml.md", {"format": "coreml", **WIDE, "half": True}),
+    ("coreml.md", {"format": "coreml", **WIDE, "nms": True}),
     ("ncnn.md", {"format": "ncnn", **WIDE}),
     ("ncnn.md", {"format": "ncnn", **WIDE, "half": True, "dynamic": True}),
     ("onnx.md", {"format": "onnx", **WIDE}),
@@ -77,6 +84,38 @@ CASES = [
     ("torchscript.md", {"format": "torchscript", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE, "nms": True}),
 ]
+
+
+CORE_ML = """
+import types
+import numpy as np
+
+class MLModel:
+    def __init__(self, path):
+        self._saved = dict(np.load("saved.npz"))
+        self.user_defined_metadata = {name[2:]: str(self._saved[name]) for name in self._saved if name[:2] == "p:"}
+
+    def predict(self, given):
+        (picture,) = given.values()
+        assert list(given) == ["image"] and picture.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(picture), self._saved["image"])
+        return {name: self._saved[name] for name in ("output1", "output0")}
+
+models = types.SimpleNamespace(MLModel=MLModel)
+"""
+"""Stands in for coremltools, whose `predict` works on macOS only: it has been told what the package computes."""
+
+
+def lay_down_core_ml(model, picture, folder):
+    """The stand-in, in the folder in which a program is run."""
+    path = Path(model)
+    package = read_description(path)
+    shown = ImageBatch([cv2.imread(str(picture))], WIDE["imgsz"]).u8_nhwc
+    evaluator = Evaluator(read_program(path, package))
+    made = evaluator.run({"image": shown.transpose(0, 3, 1, 2).astype(np.float32)})
+    said = {f"p:{name}": text for name, text in package.properties.items()}
+    np.savez(folder / "saved.npz", image=shown[0], **made, **said)
+    (folder / "coremltools.py").write_text(CORE_ML, encoding="utf-8")
 
 
 @pytest.fixture
@@ -102,6 +141,8 @@ def test_the_command_of_the_engine_page_leaves_the_plan_alone(tmp_path):
 @pytest.mark.parametrize(("page", "options"), CASES, ids=str)
 def test_the_program_of_a_page_finds_what_segkit_finds(n_seg_pt, bus, tmp_path, page, options):
     model = YOLO(n_seg_pt).export(**options, output=tmp_path / "model", isolate=False)
+    if page == "coreml.md":
+        lay_down_core_ml(model, bus, tmp_path)
     wanted = YOLO(model).predict(bus, retina_masks=True)[0]
     found, printed = run_alone(page, model, bus, tmp_path)
     assert len(wanted) >= 4

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 RUNTIMES = {
-    *("ncnn", "nncf", "onnx", "onnxruntime", "onnxscript", "onnxslim", "openvino", "paddle", "pnnx", "safetensors"),
-    *("tensorrt", "tensorrt_rtx", "torch"),
+    *("coremltools", "ncnn", "nncf", "onnx", "onnxruntime", "onnxscript", "onnxslim", "openvino", "paddle", "pnnx"),
+    *("safetensors", "tensorrt", "tensorrt_rtx", "torch"),
 }
 TABLES = {"IPython", "matplotlib", "pandas", "polars", "scipy", "supervision"}
 PICTURES = {"PIL", "cv2", "mss", "numpy"}
