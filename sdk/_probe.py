@@ -54,8 +54,14 @@ TELLS: dict[str, Callable[[Any], Iterator[tuple[str, str]]]] = {
 """Libraries that have more to tell than that they can be imported."""
 
 
+REPORTERS = ("openvino_telemetry",)
+"""Packages by which libraries report to their maker that they are imported. Where one is missing they do without."""
+
+
 def main() -> None:
     """Import the module that the command line names, and print its version and facts as one JSON line."""
+    for name in REPORTERS:
+        sys.modules[name] = None  # type: ignore[assignment] # the import system's word for "there is none"
     # What a library prints while it is imported must not get into the answer.
     with contextlib.redirect_stdout(sys.stderr):
         module = importlib.import_module(sys.argv[1])

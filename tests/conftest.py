@@ -22,6 +22,7 @@ pytest_plugins = ["segkit.conformance"]  # shows the values inside the asserts o
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SEGKIT_TEST_DATA") or ROOT.parent / "shared" / "data").resolve()
 REFERENCE = Path(os.environ.get("SEGKIT_TEST_REFERENCE") or DATA.parent / "reference").resolve()
+BUILT_IN = Path(__file__).with_name("test_conformance_formats.py")
 REAL_FILES = {"data", "reference"}
 """The fixtures that all other real-file fixtures come from."""
 
@@ -125,11 +126,26 @@ def translated_once() -> Iterator[None]:
         yield
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that asks for real files, so that `-m "not data"` leaves them out."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every test that asks for real files, so that `-m "not data"` leaves them out.
+
+    What the suite says of its own model is left to `segkit conformance`, which gives each format a process: CI runs it,
+    and in the workers of these tests it would take the same minutes again, and gigabytes for the largest networks.
+    """
     for item in items:
         if REAL_FILES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.data)
+    left = [item for item in items if item.path == BUILT_IN and not of_real_files(item)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+def of_real_files(item: pytest.Item) -> bool:
+    """Whether a test of the suite is about trained weights, or about a file by another tool."""
+    given = getattr(item, "callspec", None)
+    asked = {*getattr(item, "fixturenames", ()), *(given.params.values() if given else ())}
+    return bool({"own", "foreign"} & {name for name in asked if isinstance(name, str)})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

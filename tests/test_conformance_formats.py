@@ -17,12 +17,32 @@ class BuiltIn(BackendSuite):
         return n_seg_pt, bus
 
 
+class TestCoreML(BuiltIn):
+    format = "coreml"
+
+
+class TestEngine(BuiltIn):
+    format = "engine"
+
+
+class TestNcnn(BuiltIn):
+    format = "ncnn"
+
+
 class TestOnnx(BuiltIn):
     format = "onnx"
 
     @pytest.fixture
     def foreign(self, data: Path) -> Path:
         return data / "foreign" / "yolov8n-seg.onnx"
+
+
+class TestOpenVino(BuiltIn):
+    format = "openvino"
+
+
+class TestPaddle(BuiltIn):
+    format = "paddle"
 
 
 class TestPyTorch(BuiltIn):

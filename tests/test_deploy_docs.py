@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pretended_gpu import pretend
 
 from segkit import YOLO
+from segkit.core.images import ImageBatch
+from segkit.plugins.coreml.evaluator import Evaluator
+from segkit.plugins.coreml.package import read_description
+from segkit.plugins.coreml.program import read_program
 
 pytestmark = pytest.mark.usefixtures("translated_once")
 
@@ -54,20 +60,89 @@ def run_alone(page, model, picture, folder):
     return dict(np.load(places["found"])), done.stdout
 
 
-BANNED = {"onnx.md": ["onnx", "segkit", "torch"], "torchscript.md": ["onnxruntime", "segkit"]}
+BANNED = {
+    "coreml.md": ["onnxruntime", "segkit", "torch"],
+    "engine.md": ["segkit", "torch"],
+    "ncnn.md": ["onnxruntime", "pnnx", "segkit", "torch"],
+    "onnx.md": ["onnx", "segkit", "torch"],
+    "openvino.md": ["nncf", "onnxruntime", "segkit", "torch"],
+    "paddle.md": ["onnxruntime", "segkit", "torch"],
+    "torchscript.md": ["onnxruntime", "segkit"],
+}
 WIDE = {"imgsz": (480, 640)}
 CASES = [
+    ("coreml.md", {"format": "coreml", **WIDE, "half": True}),
+    ("coreml.md", {"format": "coreml", **WIDE, "nms": True}),
+    ("ncnn.md", {"format": "ncnn", **WIDE}),
+    ("ncnn.md", {"format": "ncnn", **WIDE, "half": True, "dynamic": True}),
     ("onnx.md", {"format": "onnx", **WIDE}),
     ("onnx.md", {"format": "onnx", **WIDE, "nms": True}),
     ("onnx.md", {"format": "onnx", **WIDE, "half": True}),
+    ("openvino.md", {"format": "openvino", **WIDE}),
+    ("openvino.md", {"format": "openvino", **WIDE, "nms": True}),
+    ("paddle.md", {"format": "paddle", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE, "nms": True}),
 ]
 
 
+CORE_ML = """
+import types
+import numpy as np
+
+class MLModel:
+    def __init__(self, path):
+        self._saved = dict(np.load("saved.npz"))
+        self.user_defined_metadata = {name[2:]: str(self._saved[name]) for name in self._saved if name[:2] == "p:"}
+
+    def predict(self, given):
+        (picture,) = given.values()
+        assert list(given) == ["image"] and picture.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(picture), self._saved["image"])
+        return {name: self._saved[name] for name in ("output1", "output0")}
+
+models = types.SimpleNamespace(MLModel=MLModel)
+"""
+"""Stands in for coremltools, whose `predict` works on macOS only: it has been told what the package computes."""
+
+
+def lay_down_core_ml(model, picture, folder):
+    """The stand-in, in the folder in which a program is run."""
+    path = Path(model)
+    package = read_description(path)
+    shown = ImageBatch([cv2.imread(str(picture))], WIDE["imgsz"]).u8_nhwc
+    evaluator = Evaluator(read_program(path, package))
+    made = evaluator.run({"image": shown.transpose(0, 3, 1, 2).astype(np.float32)})
+    said = {f"p:{name}": text for name, text in package.properties.items()}
+    np.savez(folder / "saved.npz", image=shown[0], **made, **said)
+    (folder / "coremltools.py").write_text(CORE_ML, encoding="utf-8")
+
+
+@pytest.fixture
+def pretended_gpu(monkeypatch, tmp_path):
+    """A GPU with TensorRT that onnxruntime computes for: there is no real one to run the page's program on."""
+    yield pretend(monkeypatch, tmp_path / "site")(("NVIDIA Pretend", (8, 9)))
+    sys.modules.pop("tensorrt", None)
+
+
+def test_the_program_of_the_engine_page_finds_what_segkit_finds(n_seg_pt, bus, tmp_path, pretended_gpu):
+    test_the_program_of_a_page_finds_what_segkit_finds(
+        n_seg_pt, bus, tmp_path, "engine.md", {"format": "engine", "runtime": "standard", **WIDE}
+    )
+
+
+def test_the_command_of_the_engine_page_leaves_the_plan_alone(tmp_path):
+    (line,) = re.findall(r"^python -c .*$", (PAGES / "engine.md").read_text(encoding="utf-8"), re.MULTILINE)
+    (tmp_path / "yolov8n-seg.engine").write_bytes(b"\x02\0\0\0{}vtrt and so on")
+    subprocess.run([sys.executable, *shlex.split(line)[1:]], cwd=tmp_path, check=True)
+    assert (tmp_path / "model.plan").read_bytes() == b"vtrt and so on"
+
+
 @pytest.mark.parametrize(("page", "options"), CASES, ids=str)
 def test_the_program_of_a_page_finds_what_segkit_finds(n_seg_pt, bus, tmp_path, page, options):
     model = YOLO(n_seg_pt).export(**options, output=tmp_path / "model", isolate=False)
+    if page == "coreml.md":
+        lay_down_core_ml(model, bus, tmp_path)
     wanted = YOLO(model).predict(bus, retina_masks=True)[0]
     found, printed = run_alone(page, model, bus, tmp_path)
     assert len(wanted) >= 4

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-RUNTIMES = {"onnx", "onnxruntime", "onnxscript", "onnxslim", "safetensors", "torch"}
+RUNTIMES = {
+    *("coremltools", "ncnn", "nncf", "onnx", "onnxruntime", "onnxscript", "onnxslim", "openvino", "paddle", "pnnx"),
+    *("safetensors", "tensorrt", "tensorrt_rtx", "torch"),
+}
 TABLES = {"IPython", "matplotlib", "pandas", "polars", "scipy", "supervision"}
 PICTURES = {"PIL", "cv2", "mss", "numpy"}
 

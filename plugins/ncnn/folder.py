@@ -1,0 +1,241 @@
+"""The files of an ncnn model: the graph as text, the weights beside it, and what the model says about itself.
+
+    yolov8n-seg_ncnn_model/
+        model.ncnn.param    graph
+        model.ncnn.bin      weights
+        metadata.yaml       metadata; in files of segkit also a digest of each of the others
+
+ncnn itself checks nothing: weights that are cut off or changed load, and give other objects. So they are held against
+the graph, and against the digests where there are some.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segkit.core.backend import Metadata
+from segkit.core.backend.layouts import anchor_count
+from segkit.core.errors import ModelFileError
+from segkit.core.yamls import read_yaml
+from segkit.plugins.ncnn.graph import MAGIC, Graph, parse
+from segkit.plugins.ncnn.weights import Stored, locate
+
+PARAM, BIN, METADATA = "model.ncnn.param", "model.ncnn.bin", "metadata.yaml"
+
+DIGESTS = "digests"
+"""Key of `metadata.yaml`: file name → SHA-256 of its content."""
+
+LARGEST_GRAPH = 16 << 20
+"""Bytes; the largest scale has 40 KB."""
+
+STRIDES = (8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the parts of a model are; only the graph is sure to exist.
+
+    Attributes:
+        path: what the user gave, for errors.
+        param: the graph.
+        weights: the .bin.
+        described: the metadata.
+    """
+
+    path: Path
+    param: Path
+    weights: Path
+    described: Path
+
+    @classmethod
+    def of(cls, path: Path) -> Files:
+        """The files of a folder, or those around a graph or weights.
+
+        Raises:
+            ModelFileError: there is no graph, or there are several.
+        """
+        if path.is_dir():
+            graphs = _graphs_in(path)
+            if not graphs:
+                raise ModelFileError(path, f"no ncnn graph ({PARAM}) is in this folder")
+            if len(graphs) > 1 and path / PARAM not in graphs:
+                names = ", ".join(sorted(graph.name for graph in graphs))
+                raise ModelFileError(path, f"several ncnn graphs are in this folder ({names}); name one of them")
+            param = path / PARAM if path / PARAM in graphs else graphs[0]
+        else:
+            param = path.with_suffix(".param") if path.suffix == ".bin" and not _is_graph(path) else path
+            if not param.is_file():
+                raise ModelFileError(path, f"these would be weights, and their graph {param.name} is not beside them")
+        return cls(path, param, param.with_suffix(".bin"), param.with_name(METADATA))
+
+    def graph(self) -> Graph:
+        """The graph.
+
+        Raises:
+            ModelFileError: it is damaged, or something else.
+        """
+        try:
+            if self.param.stat().st_size > LARGEST_GRAPH:
+                raise ModelFileError(self.path, f"{self.param.name} is too large for a graph")
+            content = self.param.read_bytes()
+            return parse(content.decode())
+        except OSError as error:
+            raise ModelFileError(self.path, (error.strerror or str(error)).lower()) from None
+        except UnicodeDecodeError:
+            raise ModelFileError(self.path, f"{self.param.name} is not a text, so no ncnn graph") from None
+        except ValueError as error:
+            kind = _other_kind(content)
+            raise ModelFileError(
+                self.path, kind or f"{self.param.name} is no ncnn graph, or is damaged: {error}"
+            ) from None
+
+    def metadata(self) -> Metadata:
+        """What `metadata.yaml` says, or what the graph shows where there is none.
+
+        Raises:
+            ModelFileError: one of the two is damaged, or they contradict each other.
+        """
+        graph, raw = self.graph(), self.keys()
+        fixed = fixed_anchors(graph)
+        if not raw:
+            return _guessed(fixed)
+        metadata = Metadata.parse(raw, self.path)
+        strides = metadata.segkit.strides if metadata.segkit else STRIDES
+        if fixed and anchor_count(metadata.imgsz, strides) != fixed:
+            height, width = metadata.imgsz
+            raise ModelFileError(
+                self.path, f"{METADATA} says imgsz {height}x{width}, and its graph was made for another one"
+            )
+        return metadata
+
+    def verify(self, graph: Graph) -> None:
+        """Hold the weights against the graph, and both against their digests.
+
+        Raises:
+            ModelFileError: they are missing, damaged, or have been changed.
+        """
+        for name, digest in self._digests().items():
+            part = self.param.with_name(name)
+            if part in (self.param, self.weights) and part.is_file() and digest != _digest(part):
+                raise ModelFileError(
+                    self.path,
+                    f"{name} is damaged, or was changed: its digest is not the one in {METADATA} "
+                    f"(delete '{DIGESTS}' there if the change was meant)",
+                )
+        self.located(graph)
+
+    def located(self, graph: Graph) -> tuple[list[Stored], bool]:
+        """Where the weights lie, and whether that is all of them; see `weights.locate`.
+
+        Raises:
+            ModelFileError: they are missing, or do not fit the graph.
+        """
+        try:
+            size = self.weights.stat().st_size
+            if size == 0:
+                return locate(graph, b"")
+            with self.weights.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return locate(graph, data)
+        except FileNotFoundError:
+            raise ModelFileError(
+                self.path, f"its weights {self.weights.name} are not beside it: a graph alone cannot run"
+            ) from None
+        except OSError as error:
+            raise ModelFileError(self.path, f"{self.weights.name}: {(error.strerror or str(error)).lower()}") from None
+        except ValueError as error:
+            raise ModelFileError(self.path, f"{self.weights.name} is damaged: {error}") from None
+
+    def keys(self) -> dict[str, Any]:
+        """What stands in `metadata.yaml`, as it is; nothing where there is no such file.
+
+        Raises:
+            ModelFileError: it is no YAML of keys and values.
+        """
+        try:
+            raw = read_yaml(self.described)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise ModelFileError(self.path, f"{METADATA}: {(error.strerror or str(error)).lower()}") from None
+        except ValueError as error:
+            raise ModelFileError(self.path, f"its {METADATA} cannot be understood: {error}") from None
+        if not isinstance(raw, dict | None):
+            raise ModelFileError(self.path, f"its {METADATA} cannot be understood: it is no list of keys and values")
+        return {str(key): value for key, value in (raw or {}).items()}
+
+    def _digests(self) -> dict[str, str]:
+        found = self.keys().get(DIGESTS)
+        return {str(name): str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
+
+
+def write(folder: Path, graph: Graph, weights: bytes, metadata: Metadata) -> None:
+    """Make `folder` a model."""
+    folder.mkdir()
+    (folder / PARAM).write_bytes(str(graph).encode())
+    (folder / BIN).write_bytes(weights)
+    # Class numbers as numbers, which is what other readers expect.
+    described = metadata.to_plain() | {"names": metadata.names}
+    described[DIGESTS] = {name: _digest(folder / name) for name in (PARAM, BIN)}
+    text = yaml.safe_dump(described, allow_unicode=True, sort_keys=False)
+    (folder / METADATA).write_text(text, encoding="utf-8")
+
+
+def is_ncnn(path: Path) -> bool:
+    """Whether `path` is a graph, or a folder with one in it."""
+    try:
+        return bool(_graphs_in(path)) if path.is_dir() else _is_graph(path)
+    except OSError:
+        return False
+
+
+def fixed_anchors(graph: Graph) -> int | None:
+    """Number of anchors that a graph was made for, told from the constant with their centres; None: any."""
+    constants = [layer for layer in graph.layers if layer.type == "MemoryData"]
+    try:
+        counts = [layer.number(0) for layer in constants if layer.number(1) == 2 and layer.number(2) <= 1]
+    except ValueError:
+        return None
+    return max(counts, default=None)
+
+
+def _guessed(anchors: int | None) -> Metadata:
+    """Metadata from a graph alone: of a square input, as most are made for, or of any."""
+    if anchors is None:
+        return Metadata(args={"dynamic": True})
+    side = math.isqrt(anchors * 1024 // 21)  # a cell of 8, of 16 and of 32 pixels: 21 anchors on each 32x32
+    if anchor_count((side, side)) != anchors:
+        return Metadata(args={"dynamic": True})
+    return Metadata(imgsz=(side, side))
+
+
+def _graphs_in(folder: Path) -> list[Path]:
+    return [item for item in sorted(folder.iterdir()) if item.suffix == ".param" and _is_graph(item)]
+
+
+def _is_graph(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.readline(64).strip() == MAGIC.encode()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _other_kind(content: bytes) -> str | None:
+    """What a file that is no graph is, where its first bytes tell."""
+    head = content[:512].lstrip().lower()
+    if not head:
+        return "the file is empty"
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "it is an HTML page, not an ncnn graph (a download that failed?)"
+    return None

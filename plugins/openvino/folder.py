@@ -1,0 +1,188 @@
+"""What belongs to an OpenVINO model on disk: `NAME.xml` (graph), `NAME.bin` (weights), `metadata.yaml` beside them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segkit.core.backend import Metadata
+from segkit.core.errors import ModelFileError
+from segkit.core.yamls import read_yaml
+from segkit.plugins.openvino.graph import Graph, begins_like_one, read_graph
+
+METADATA = "metadata.yaml"
+
+_SUMS = "checksums"
+"""Key of the SHA-256 of graph and weights, by suffix: neither file has a sum of its own, and a byte that has changed
+among the weights is found by nothing else."""
+
+_LARGEST = 1 << 15
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A model on disk.
+
+    Attributes:
+        path: as it was given, for errors.
+        graph_file: the `.xml`.
+    """
+
+    path: Path
+    graph_file: Path
+
+    @property
+    def weights_file(self) -> Path:
+        """The `.bin`."""
+        return self.graph_file.with_suffix(".bin")
+
+    @cached_property
+    def graph(self) -> Graph:
+        """What the `.xml` says.
+
+        Raises:
+            ModelFileError: it is something else, or damaged.
+        """
+        return read_graph(self.graph_file)
+
+    @cached_property
+    def described(self) -> dict[str, Any]:
+        """The keys of `metadata.yaml`; none where there is no such file.
+
+        Raises:
+            ModelFileError: it cannot be read, or is no description.
+        """
+        file = self.graph_file.with_name(METADATA)
+        try:
+            raw = read_yaml(file)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise ModelFileError(self.path, f"{METADATA}: {(error.strerror or str(error)).lower()}") from None
+        except ValueError as error:
+            raise ModelFileError(self.path, f"its {METADATA} cannot be understood: {error}") from None
+        if not isinstance(raw, dict):
+            raise ModelFileError(self.path, f"its {METADATA} cannot be understood: it has no keys")
+        return raw
+
+    def metadata(self) -> Metadata:
+        """What `metadata.yaml` says, or failing that the graph; sizes that the graph fixes win.
+
+        Raises:
+            ModelFileError: either cannot be understood.
+        """
+        raw = dict(self.described)
+        labels = self.graph.info.get("labels", "").split()
+        if not raw and labels:
+            raw["names"] = labels
+        for key in ("date", "description"):  # as other writers leave them, YAML takes them for something else
+            if raw.get(key) is not None:
+                raw[key] = str(raw[key])
+        metadata = Metadata.parse(raw, self.path)
+        shape = self.graph.inputs[0].shape if self.graph.inputs else ()
+        if len(shape) != 4:
+            return metadata
+        batch, _, height, width = shape
+        if any(isinstance(side, int) and side > _LARGEST for side in shape):
+            raise ModelFileError(self.path, f"its input of {'x'.join(map(str, shape))} is larger than any picture")
+        facts: dict[str, object] = {"batch": batch} if isinstance(batch, int) and batch else {}
+        fixed = isinstance(height, int) and isinstance(width, int)
+        if fixed:
+            facts["imgsz"] = (height, width)
+        if metadata.segkit is None:
+            facts["args"] = metadata.args | {"dynamic": not fixed}
+        return metadata.model_copy(update=facts)
+
+    def verify(self) -> None:
+        """Graph and weights are whole, as far as can be told without running them.
+
+        Raises:
+            ModelFileError: one is damaged or missing.
+        """
+        extent = self.graph.extent
+        try:
+            held = self.weights_file.stat().st_size
+        except OSError:
+            raise ModelFileError(
+                self.path, f"its weights are missing: {self.weights_file.name} belongs beside {self.graph_file.name}"
+            ) from None
+        if held < extent:
+            raise ModelFileError(
+                self.path,
+                f"{self.weights_file.name} is cut off: it has {held:,} bytes of {extent:,}. Export it again",
+            )
+        sums = self.described.get(_SUMS)
+        if not isinstance(sums, dict):
+            return
+        for file in (self.graph_file, self.weights_file):
+            sealed = sums.get(file.suffix.lstrip("."))
+            if sealed is not None and sealed != digest(file):
+                raise ModelFileError(
+                    self.path,
+                    f"{file.name} is damaged, or was changed after its export: its checksum in {METADATA} is another "
+                    f"one. Export it again; if it was changed on purpose, remove '{_SUMS}' there",
+                )
+
+
+def open_folder(path: Path) -> Folder:
+    """The model in a folder, or that of an `.xml` file.
+
+    Raises:
+        ModelFileError: the folder holds no graph, or several.
+    """
+    if not path.is_dir():
+        return Folder(path, path)
+    graphs = sorted(file for file in path.glob("*.xml") if file.is_file())
+    if len(graphs) > 1:
+        graphs = [file for file in graphs if begins_like_one(file)] or graphs
+    if not graphs:
+        raise ModelFileError(path, "there is no graph in the folder: an OpenVINO model is NAME.xml and NAME.bin")
+    if len(graphs) > 1:
+        names = ", ".join(file.name for file in graphs)
+        raise ModelFileError(path, f"there are several graphs in the folder, {names}: name one of these files")
+    return Folder(path, graphs[0])
+
+
+def holds_graph(path: Path) -> bool:
+    """Whether `path` is an OpenVINO graph, or a folder with one; only first bytes are read."""
+    if path.is_dir():
+        return any(begins_like_one(file) for file in path.glob("*.xml"))
+    return begins_like_one(path)
+
+
+def write_metadata(folder: Path, metadata: Metadata) -> None:
+    """Write `metadata.yaml` into a folder that has graph and weights already."""
+    sums = {file.suffix.lstrip("."): digest(file) for suffix in ("xml", "bin") for file in folder.glob(f"*.{suffix}")}
+    text = yaml.dump(
+        metadata.to_plain() | {"names": dict(metadata.names), _SUMS: sums},
+        Dumper=_Plain,
+        allow_unicode=True,
+        sort_keys=False,
+        width=1000,
+    )
+    (folder / METADATA).write_text(text, encoding="utf-8", newline="\n")
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file's bytes.
+
+    Raises:
+        ModelFileError: it cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelFileError(file, (error.strerror or str(error)).lower()) from None
+
+
+class _Plain(yaml.SafeDumper):
+    """Values that are the same are written twice: careful readers take no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
