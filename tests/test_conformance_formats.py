@@ -1,4 +1,6 @@
-"""Every built-in format passes the suite that every backend passes."""
+"""Every built-in format passes the suite that every backend passes: here with trained weights, and with files of other
+tools. What the suite asks with its own model, `segkit conformance` asks (see `pytest_collection_modifyitems`).
+"""
 
 from __future__ import annotations
 
