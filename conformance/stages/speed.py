@@ -55,6 +55,8 @@ class SpeedStage(SuiteBase):
         for theirs in others:
             notes.figure("time of the reference", theirs * 1e3, "ms")
             notes.figure("times the reference's speed", theirs / own)
+        if made.seconds:  # weights are nobody's export
+            notes.figure("time of the export", made.seconds, "s")
         notes.figure("size", made.size / 1e6, "MB")
         options = switching(bench.backend.format.load_options, features_of(precision))
         plain = json.loads(json.dumps(options, default=str))
