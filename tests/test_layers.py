@@ -102,7 +102,7 @@ PACKAGES: Mapping[str, set[str]] = {
     "segkit.core.hub": {"filelock", "platformdirs", "yaml"},
     "segkit.core.images": {"PIL", "cv2", "mss", "numpy"},
     "segkit.core.notices": {"rich"},
-    "segkit.core.backend": {"numpy", "pluggy", "pydantic"},
+    "segkit.core.backend": {"numpy", "packaging", "pluggy", "pydantic"},
     "segkit.core.inference": {"IPython", "PIL", "cv2", "numpy", "pandas", "polars", "pydantic", "supervision"},
     "segkit.core.model": {"numpy", "pydantic", "safetensors", "torch"},
     "segkit.core.graph": {"numpy", "torch"},

@@ -339,7 +339,7 @@ def test_without_pictures_or_without_nncf_there_is_no_int8(n_seg_pt, photos, tmp
         YOLO(n_seg_pt).export(format="openvino", int8=True)
     from segkit.core.backend import format as formats
 
-    monkeypatch.setattr(formats, "installed_version", lambda name: None if name == "nncf" else "99")
+    monkeypatch.setattr(formats, "installed_version", lambda name: None if name == "nncf" else "9999")
     with pytest.raises(MissingDependencyError, match=r'nncf>=2\.19, not installed.*pip install "nncf'):
         YOLO(n_seg_pt).export(format="openvino", int8=True, data=photos, isolate=False, output=tmp_path / "x")
     assert not [*tmp_path.iterdir()]
@@ -485,6 +485,27 @@ def test_reading_about_a_file_needs_no_runtime(made):
     """
     child = subprocess.run([sys.executable, "-c", code, made()], capture_output=True, text=True)
     assert child.returncode == 0, child.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no stacks for signals")
+def test_a_signal_finds_its_stack_after_another_thread_has_closed_the_file(made):
+    code = """
+import os, signal, sys, threading, time
+import numpy as np
+from segkit import YOLO
+models = [YOLO(sys.argv[1])]
+models[0].predict(np.zeros((64, 64, 3), "uint8"), imgsz=64)
+closing = threading.Thread(target=models.clear)
+closing.start()
+closing.join()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)
+except KeyboardInterrupt:
+    print("heard")
+"""
+    child = subprocess.run([sys.executable, "-c", code, made()], capture_output=True, text=True)
+    assert (child.returncode, child.stdout.splitlines()[-1:]) == (0, ["heard"]), child.stderr
 
 
 def test_nobody_is_told_and_nothing_is_left_in_the_users_home(made, tmp_path):

@@ -19,7 +19,7 @@ from segkit.core.images import ImageBatch
 from segkit.plugins.openvino import Hint, OpenVinoLoadOptions
 from segkit.plugins.openvino.devices import CPU, device
 from segkit.plugins.openvino.folder import Folder
-from segkit.plugins.openvino.runtime import first_line, ov
+from segkit.plugins.openvino.runtime import core_of_this_process, first_line, ov
 
 _NUMBERS: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16)}
 
@@ -37,7 +37,7 @@ class OpenVinoPredictor(Predictor):
         """
         assert isinstance(options, OpenVinoLoadOptions)
         self._path, self._known = folder.path, Known.of(metadata, channels_last=False)
-        core = ov.Core()
+        core = core_of_this_process()
         place = device(core, options.device)
         model = _read(core, folder)
         self._kind, self._batch, self._size = _input(model, folder)
