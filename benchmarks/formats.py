@@ -146,7 +146,7 @@ def peers(given: argparse.Namespace, names: list[str]) -> Iterator[tuple[str, Pa
             command = [str(given.peer), "-P", "-c", code]
             done = subprocess.run(command, capture_output=True, check=False, env=settings, cwd=folder)
             weights.unlink()
-            for other in folder.glob("*.onnx" if name != "onnx" else ""):  # what it left on the way
+            for other in folder.glob("*.onnx") if name != "onnx" else ():  # what it left on the way
                 other.unlink()
             if done.returncode:
                 print(f"the peer exports no {name} here", flush=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,6 +185,7 @@ class BackendRun:
                     return
             self.problem = f"{DEATHS} tests ended their process; the others were not tried"
         finally:
+            shutil.rmtree(self.files, ignore_errors=True)  # more than a gigabyte for a format; pictures are elsewhere
             self._seconds = round(time.perf_counter() - begun, 3)
 
     def _blame_the_disk(self, message: str) -> None:
@@ -191,6 +193,11 @@ class BackendRun:
         if any(words in message for words in FULL):
             problem = "the disk is full, and so nothing can be tested; set TMPDIR to a folder with more room"
             raise OutputError(self.folder.parent, problem)
+
+    @property
+    def files(self) -> Path:
+        """Where the tests make what they need."""
+        return self.folder / f"{self.candidate.name}-files"
 
     @property
     def path(self) -> Path:
@@ -322,7 +329,7 @@ def _command(backend: BackendRun) -> list[str]:
         *(sys.executable, "-P", "-m", "pytest", "-p", PLUGIN, "-p", "no:cacheprovider", "-q", "--tb=short"),
         "--capture=sys",  # what a library prints as it dies goes to the log, not into a file of pytest's
         *("-c", str(ini), "--rootdir", str(backend.folder), "--import-mode=importlib", "--strict-markers"),
-        *("--basetemp", str(backend.folder / f"{backend.candidate.name}-files")),
+        *("--basetemp", str(backend.files)),
         *("--segkit-child", "--segkit-report", str(backend.path), "--segkit-format", backend.candidate.name),
         *_option("shared", str(backend.folder / "shared")),
         *backend.run.told,

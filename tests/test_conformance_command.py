@@ -19,6 +19,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -128,6 +129,21 @@ def found(folder: Path, *how: str, **options: Any) -> ConformanceRun:
     job = ConformanceRun(args, target=[str(suite(folder, *how))])
     assert job.report
     return job
+
+
+def test_what_the_tests_of_a_format_made_goes_before_the_next_format_begins(tmp_path: Path) -> None:
+    args = ConformanceArguments(format=["onnx", "pytorch"], report=str(tmp_path / "out"))
+    with closing(iter(ConformanceRun(args, target=[str(suite(tmp_path))]))) as backends:
+        onnx = next(backends)
+        for _ in onnx:
+            assert onnx.files.is_dir()
+        next(backends)
+        assert not onnx.files.exists()
+        list(backends)
+    report = read_report(tmp_path / "out" / "report.json")
+    pictures = [tmp_path / "out" / each.path for row in report.backends[0].rows for each in row.pictures]
+    assert pictures
+    assert all(path.is_file() for path in pictures)
 
 
 def test_every_test_is_a_row_with_what_it_noted(tmp_path: Path) -> None:
