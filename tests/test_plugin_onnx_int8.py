@@ -26,6 +26,7 @@ from segkit.core.images import ImageBatch
 from segkit.core.inference.arguments import PredictArguments
 from segkit.plugins.onnx import OnnxBackend
 from segkit.plugins.onnx.int8 import Plan, _whole_weights, to_int8
+from segkit.plugins.onnx.predictor import may_overflow
 from segkit.plugins.onnx.ranges import (
     STEPS,
     Histogram,
@@ -471,3 +472,22 @@ def test_on_a_flat_picture_rounded_weights_give_the_sums_of_whole_ones(groups, t
     wanted = summed(kernel, np.zeros(8))
     assert np.abs(summed(rounded, np.zeros(8)) - wanted).max() > 1e-2
     assert np.abs(summed(rounded, bias) - wanted).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("flags", "machine", "expected"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_vnni\n", "x86_64", False),
+        ("flags : fpu avx2 avx_vnni\n", "AMD64", False),
+        ("processor : 0\nflags : fpu avx2 avx512f\n", "x86_64", True),
+        ("Features : fp asimd\n", "aarch64", False),
+        (None, "x86_64", True),
+        (None, "arm64", False),
+    ],
+    ids=str,
+)
+def test_the_exact_kernel_is_asked_for_where_the_fast_one_may_overflow(flags, machine, expected, tmp_path):
+    facts = tmp_path / "cpuinfo"
+    if flags:
+        facts.write_text(flags)
+    assert may_overflow(facts, machine) is expected
