@@ -171,25 +171,23 @@ def main() -> None:
     made = {f"{name} {precision}": (path, str(precision)) for name, precision, path in files(given)}
     formats = list(dict.fromkeys(key.split()[0] for key in made))
     theirs = dict(peers(given, formats)) if given.peer else {}
+    rounds, runs = (1, 1) if given.quick else (6, 5)
     for threads in (1, THREADS):
         title(f"One picture at 640, n weights, {threads} thread{'s' if threads > 1 else ''}, over {BASE}")
         with ExitStack() as stack:
             sides = {
                 name: stack.enter_context(Served(path, precision, threads)) for name, (path, precision) in made.items()
             }
-            sides |= {
-                f"{name} of the peer": stack.enter_context(Served(path, "fp32", threads))
-                for name, path in theirs.items()
-            }
-            times = in_turns(sides, rounds=1 if given.quick else 6, runs=1 if given.quick else 5)
+            times = in_turns(sides, rounds=rounds, runs=runs)
         for name, (path, _) in made.items():
             to, most = BOUNDS.get(name, (BASE, 0.0))
             bound = f"<= {most:.2f} of {to}" if most and threads == 1 else f"{'':4s} of {to}" if to != BASE else ""
             row(f"{name} ({size_of(path):.1f} MB)", times[name], times[to], bound)
-        for name in theirs:
-            row(
-                f"{name} fp32, over the peer's file", times[f"{name} fp32"], times[f"{name} of the peer"], f"<= {PEERS}"
-            )
+        for name, path in theirs.items():  # by themselves: what ran just before a side is the same for both
+            ours, _ = made[f"{name} fp32"]
+            with Served(ours, "fp32", threads) as one, Served(path, "fp32", threads) as other:
+                pair = in_turns({"ours": one, "theirs": other}, rounds=rounds, runs=runs)
+            row(f"{name} fp32, over the peer's file", pair["ours"], pair["theirs"], f"<= {PEERS}")
     if not given.peer:
         peer_absent()
 
