@@ -61,12 +61,13 @@ def calibration_from(
 
 
 def _pictures(data: object) -> object:
-    """A source: that of a data set's description, or what was given."""
+    """A source: that of a data set's description, which may be known by its name, or what was given."""
     from segkit.core.data.description import is_description, read_description
+    from segkit.core.data.named.catalogue import locate
 
     if not is_description(data):
         return data
-    description = read_description(str(data))
+    description = read_description(str(locate(str(data))))
     return description.sources(next(split for split in PREFERRED if split in description.splits))
 
 

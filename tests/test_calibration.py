@@ -49,6 +49,15 @@ def test_pictures_come_from_a_folder_a_pattern_a_list_a_list_file_or_a_data_set(
     assert chosen(data=tmp_path / "set" / "train.yaml")[0] == [30, 10]
 
 
+def test_a_data_set_is_found_by_its_name(chosen, tmp_path, monkeypatch):
+    grey(tmp_path / "mine" / "images", 10, 20)
+    (tmp_path / "mine" / "mine.yaml").write_text("path: .\ntrain: images\nval: images\nnames: [a]\n")
+    monkeypatch.setenv("SEGKIT_DATASETS", str(tmp_path))
+    assert chosen(data="mine.yaml")[0] == [10, 20]
+    with pytest.raises(SourceError, match="nor a data set of that name"):
+        chosen(data="nobodys.yaml")
+
+
 def test_a_share_is_spread_over_the_whole(chosen, tmp_path):
     folder = grey(tmp_path, *range(0, 200, 10))
     assert chosen(data=folder, fraction=0.25)[0] == [0, 40, 80, 120, 160]
@@ -85,7 +94,7 @@ def test_what_cannot_be_calibrated_with_is_told(chosen, tmp_path):
     (tmp_path / "worse.png").write_bytes(b"not a picture either")
     with pytest.raises(OptionError, match="No picture to calibrate with could be read"):
         chosen(data=tmp_path)
-    with pytest.raises(SourceError, match="no such description of a data set"):
+    with pytest.raises(SourceError, match="there is no such file or folder"):
         chosen(data=str(tmp_path / "gone.yaml"))
     with pytest.raises(OptionError, match="give data=FOLDER too"):
         chosen(fraction=0.5)

@@ -41,7 +41,7 @@ from segkit.core.inference.session import Session
 from segkit.plugins.engine import EngineBackend, container, declared, devices, fitting, runtimes
 from segkit.plugins.engine.container import pack, read_engine
 from segkit.plugins.engine.cuda import Buffers, Gpu
-from segkit.plugins.engine.fitting import Device, check_device, numbers
+from segkit.plugins.engine.fitting import Device, check_device, numbers, runtime_for
 from segkit.plugins.engine.log import plain
 from segkit.plugins.engine.profiles import Profile, choose, portion, words
 
@@ -405,6 +405,22 @@ def test_the_version_of_a_plain_plan_is_its_own(monkeypatch, tmp_path):
     installed(monkeypatch, standard="10.13.3.9")
     with pytest.raises(ModelFileError, match=r"built by TensorRT 10\.9\.0\.34 and TensorRT 10\.13\.3\.9 is installed"):
         BACKEND.load(path, load_options())
+
+
+@pytest.mark.parametrize(
+    ("built", "there", "same"),
+    [("10.3.0.30", "10.3.0", True), ("10.3.0.30", "10.3.1", False)],
+)
+def test_a_package_may_leave_out_the_last_number_of_its_version(monkeypatch, tmp_path, built, there, same):
+    path = tmp_path / "plain.engine"
+    path.write_bytes(fake_plan("standard", built))
+    installed(monkeypatch, standard=there)
+    file = read_engine(path)
+    if same:
+        assert runtime_for(file).name == "standard"
+    else:
+        with pytest.raises(ModelFileError, match=f"built by TensorRT {built} and TensorRT {there} is installed"):
+            runtime_for(file)
 
 
 def test_without_its_runtime_a_file_names_what_to_install(monkeypatch, file):

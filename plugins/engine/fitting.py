@@ -64,7 +64,8 @@ def runtime_for(file: EngineFile) -> Runtime:
                 f"{runtime.missing().install}, or export it with runtime={other.name}",
             )
         raise runtime.missing()
-    if built and numbers(built) != numbers(installed)[: len(numbers(built))]:
+    # A plan names four numbers, and a package may leave out the last: JetPack's calls itself 10.3.0.
+    if built and any(one != other for one, other in zip(numbers(built), numbers(installed), strict=False)):
         raise ModelFileError(
             file.path,
             f"it was built by {title(runtime.name, built)} and {runtime.title} {installed} is installed here: a plan "

@@ -1,7 +1,8 @@
 """Runs a plan on a GPU, whoever built it; never imports torch.
 
-Pictures go from where they were letterboxed to the GPU, and outputs into arrays that are the caller's: nothing is
-copied in between. All of a run is queued on one stream and waited for once.
+Pictures go from where they were letterboxed to the GPU, and outputs into arrays that are the caller's, with no array of
+ours in between (that memory is pageable, so the driver stages it). All of a run is queued on one stream and waited for
+once.
 """
 
 from __future__ import annotations
