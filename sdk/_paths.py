@@ -82,4 +82,4 @@ def _resolved(model: str | Path) -> Path:
 
 def _is_artefact(folder: Path, name: str) -> bool:
     """Whether an existing folder is an earlier artefact of that kind, to be replaced, not a place to put one into."""
-    return "." not in name and folder.name.endswith(name.split("_", 1)[-1])
+    return folder.name.endswith(Path(name).suffix or name.split("_", 1)[-1])

@@ -278,6 +278,19 @@ def test_a_folder_in_the_way_of_a_file_is_not_removed(run, tmp_path):
     assert (target / "thesis.txt").exists()
 
 
+def test_a_folder_with_the_name_of_an_artefact_and_other_things_in_it_is_not_removed(run, tmp_path):
+    path, _ = run("blob")
+    assert path.is_dir()
+    target = tmp_path / "mine" / path.name
+    target.mkdir(parents=True)
+    (target / "thesis.txt").write_text("x")
+    with pytest.raises(OutputError, match="in the way, and it is no Blob artefact; give another output="):
+        run("blob", target=target)
+    assert [item.name for item in target.iterdir()] == ["thesis.txt"]
+    (target / "thesis.txt").unlink()
+    assert run("blob", target=target)[0] == target, "an empty one is nobody's"
+
+
 def test_a_full_disk_leaves_the_old_artefact(run, monkeypatch):
     path, _ = run("serial")
     before = path.read_bytes()

@@ -354,6 +354,15 @@ def test_the_home_folder_is_understood_where_no_shell_puts_it_in(here, monkeypat
     assert target_for(Path(), "a.onnx", "~") == here / "a.onnx"
 
 
+@pytest.mark.parametrize("name", ["old.mlpackage", "old_openvino_model"])
+def test_a_folder_that_is_called_like_an_artefact_is_the_target_and_not_its_place(tmp_path, name):
+    target = tmp_path / name
+    target.mkdir()
+    assert target_for(Path(), name.replace("old", "new"), target) == target
+    (tmp_path / "models").mkdir()
+    assert target_for(Path(), name, tmp_path / "models") == tmp_path / "models" / name
+
+
 def test_a_stream_can_be_closed_half_way(here):
     stream = YOLO("yolov8n-seg.onnx").predict(["bus.jpg"] * 20, stream=True)
     next(stream)
