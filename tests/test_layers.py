@@ -27,6 +27,7 @@ LEAVES = {
         "lazy",
         "notices",
         "polygons",
+        "protobuf",
         "rle",
         "yamls",
     )
@@ -51,6 +52,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "segkit.core.lazy": set(),
     "segkit.core.notices": set(),
     "segkit.core.polygons": set(),
+    "segkit.core.protobuf": set(),
     "segkit.core.rle": set(),
     "segkit.core.yamls": set(),
     "segkit.core.data": {f"segkit.core.{part}" for part in ("backend", "hub", "images", "ink")} | LEAVES,

@@ -14,7 +14,7 @@ from typing import Any
 
 from segkit.core.backend import Metadata
 from segkit.core.errors import ModelFileError
-from segkit.plugins.coreml.protobuf import Part, fields, integers
+from segkit.core.protobuf import Field, fields
 
 MANIFEST = "Manifest.json"
 ML_PROGRAM = 502
@@ -156,30 +156,30 @@ def _description(data: memoryview) -> Description:
     found = Description()
     for part in fields(data):
         if part.number == 1:  # Model.specificationVersion
-            found.version = part.value
+            found.version = part.whole
         elif part.number == 2:  # Model.description
             _describe(found, part)
         elif part.number >= 200:  # Model.Type, a choice of one
             found.kind = part.number
             if part.number == ML_PROGRAM:
-                found.program = part.data
+                found.program = memoryview(part.data)
     if not 1 <= found.version <= 1000 or not found.kind:
         raise ValueError("no model was found in it")
     return found
 
 
-def _describe(found: Description, description: Part) -> None:
+def _describe(found: Description, description: Field) -> None:
     """ModelDescription: input (1), output (10), functions (20), defaultFunctionName (21), metadata (100)."""
-    functions: dict[str, Part] = {}
+    functions: dict[str, Field] = {}
     for part in description:
         if part.number == 1:
             found.inputs.append(_feature(part))
         elif part.number == 10:
             found.outputs.append(_feature(part))
         elif part.number == 20:
-            functions[next((item.text() for item in part if item.number == 1), "")] = part
+            functions[next((item.text for item in part if item.number == 1), "")] = part
         elif part.number == 21:
-            found.function = part.text() or found.function
+            found.function = part.text or found.function
         elif part.number == 100:
             _say(found, part)
     if function := functions.get(found.function):  # FunctionDescription: name (1), input (2), output (3)
@@ -187,24 +187,24 @@ def _describe(found: Description, description: Part) -> None:
         found.outputs = [_feature(part) for part in function if part.number == 3]
 
 
-def _say(found: Description, metadata: Part) -> None:
+def _say(found: Description, metadata: Field) -> None:
     """Metadata: shortDescription (1), versionString (2), author (3), license (4), userDefined (100)."""
     names = {1: "description", 2: "version", 3: "author", 4: "license"}
     for part in metadata:
         if part.number in names:
-            found.texts[names[part.number]] = part.text()
+            found.texts[names[part.number]] = part.text
         elif part.number == 100:
-            pair = {item.number: item.text() for item in part}
+            pair = {item.number: item.text for item in part}
             found.properties[pair.get(1, "")] = pair.get(2, "")
 
 
-def _feature(description: Part) -> Feature:
+def _feature(description: Field) -> Feature:
     """FeatureDescription: name (1), type (3) → FeatureType: imageType (4), multiArrayType (5)."""
     name, kind, dtype = "", "value", ""
     shape: tuple[int | None, ...] = ()
     for part in description:
         if part.number == 1:
-            name = part.text()
+            name = part.text
         elif part.number == 3:
             for item in part:
                 if item.number == 4:
@@ -214,15 +214,15 @@ def _feature(description: Part) -> Feature:
     return Feature(name, kind, shape, dtype)
 
 
-def _image(kind: Part) -> tuple[tuple[int | None, ...], str]:
+def _image(kind: Field) -> tuple[tuple[int | None, ...], str]:
     """ImageFeatureType: width (1), height (2), colorSpace (3), and free sizes (21, 31)."""
     sizes: dict[int, int | None] = {}
     color, free = 0, False
     for part in kind:
         if part.number in (1, 2):
-            sizes[part.number] = part.value
+            sizes[part.number] = part.whole
         elif part.number == 3:
-            color = part.value
+            color = part.whole
         else:
             free |= part.number in (21, 31)
     name = COLORS.get(color, f"colours {color}")
@@ -230,18 +230,18 @@ def _image(kind: Part) -> tuple[tuple[int | None, ...], str]:
     return (1, 1 if name == "grey" else 3, *sides), name
 
 
-def _array(kind: Part) -> tuple[tuple[int | None, ...], str]:
+def _array(kind: Field) -> tuple[tuple[int | None, ...], str]:
     """ArrayFeatureType: shape (1), dataType (2), shapeRange (31); a side is free where its range has two ends."""
     shape: list[int | None] = []
     dtype = ""
     ranges: list[bool] = []
     for part in kind:
         if part.number == 1:
-            shape += integers(part)
+            shape += part.integers()
         elif part.number == 2:
-            dtype = ARRAYS.get(part.value, f"type {part.value}")
+            dtype = ARRAYS.get(part.whole, f"type {part.whole}")
         elif part.number == 21:  # EnumeratedShapes → shapes (1) → shape (1)
-            listed = [[side for item in entry for side in integers(item)] for entry in part]
+            listed = [[side for item in entry for side in item.integers()] for entry in part]
             ranges = [len(set(sides)) > 1 for sides in zip(*listed, strict=False)]
         elif part.number == 31:
             ranges = [_is_free(entry) for entry in part]
@@ -250,9 +250,9 @@ def _array(kind: Part) -> tuple[tuple[int | None, ...], str]:
     return tuple(shape), dtype
 
 
-def _is_free(entry: Part) -> bool:
+def _is_free(entry: Field) -> bool:
     """SizeRange: lowerBound (1), upperBound (2, negative for none)."""
-    bounds = {part.number: part.value for part in entry}
+    bounds = {part.number: part.whole for part in entry}
     return bounds.get(1, 0) != bounds.get(2, 0)
 
 

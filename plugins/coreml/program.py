@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.core.errors import ModelFileError
+from segkit.core.protobuf import Field, fields
 from segkit.plugins.coreml.package import ML_PROGRAM, Description, model_file
-from segkit.plugins.coreml.protobuf import Part, fields, integers
 from segkit.plugins.coreml.weights import Weights, unpacked
 
 TYPES = {1: "bool", 2: "string", 10: "float16", 11: "float32", 12: "float64", 13: "bfloat16"}
@@ -122,14 +122,14 @@ class _Reader:
                     return self._function(function)
         raise ValueError(f"its program has no function '{description.function}', but {', '.join(found) or 'none'}")
 
-    def _function(self, function: Part) -> Program:
+    def _function(self, function: Field) -> Program:
         """Function: inputs (1), opset (2), block_specializations (3), a map of operator set to Block."""
         inputs, opset, blocks = [], "", {}
         for part in function:
             if part.number == 1:
                 inputs.append(_named(part))
             elif part.number == 2:
-                opset = part.text()
+                opset = part.text
             elif part.number == 3:
                 name, block = _pair(part)
                 blocks[name] = block
@@ -140,14 +140,14 @@ class _Reader:
         outputs: list[str] = []
         for part in block:  # Block: outputs (2), operations (3)
             if part.number == 2:
-                outputs.append(part.text())
+                outputs.append(part.text)
             elif part.number == 3:
                 operations.append(self._operation(part))
         if not outputs:
             raise ValueError("its program gives nothing")
         return Program(inputs, operations, outputs)
 
-    def _operation(self, operation: Part) -> Operation:
+    def _operation(self, operation: Field) -> Operation:
         """Operation: type (1), inputs (2), outputs (3), blocks (4), attributes (5)."""
         kind, nested = "", False
         inputs: dict[str, Argument] = {}
@@ -155,7 +155,7 @@ class _Reader:
         attributes: dict[str, Constant] = {}
         for part in operation:
             if part.number == 1:
-                kind = part.text()
+                kind = part.text
             elif part.number == 2:
                 name, argument = _pair(part)
                 inputs[name] = self._argument(argument)
@@ -169,17 +169,17 @@ class _Reader:
                     attributes[name] = self._value(value)
         return Operation(kind, inputs, outputs, attributes, nested)
 
-    def _argument(self, argument: Part | None) -> Argument:
+    def _argument(self, argument: Field | None) -> Argument:
         """Argument: arguments (1) → Binding: name (1) or value (2)."""
         names: list[str] = []
         for binding in argument or ():
             for part in binding:
                 if part.number == 2:
                     return Argument(constant=self._value(part))
-                names.append(part.text())
+                names.append(part.text)
         return Argument(tuple(names))
 
-    def _value(self, value: Part | None) -> Constant:
+    def _value(self, value: Field | None) -> Constant:
         """Value: type (2), immediateValue (3) or blobFileValue (5)."""
         kind, content, blob = None, None, None
         for part in value or ():
@@ -194,11 +194,11 @@ class _Reader:
         if blob is not None:  # BlobFileValue: fileName (1), offset (2)
             file, offset = "", 0
             for part in blob:
-                file, offset = (part.text(), offset) if part.number == 1 else (file, part.value)
+                file, offset = (part.text, offset) if part.number == 1 else (file, part.whole)
             return self._weights.tensor(file, offset, kind.dtype, fixed(kind.shape))
         return self._immediate(kind, content)
 
-    def _immediate(self, kind: Kind, content: Part | None) -> Constant:
+    def _immediate(self, kind: Kind, content: Field | None) -> Constant:
         """ImmediateValue: tensor (1), list (3) → values (1)."""
         for part in content or ():
             if part.number == 1:
@@ -219,24 +219,24 @@ def fixed(shape: tuple[int | None, ...]) -> tuple[int, ...]:
     return tuple(int(side) for side in shape if side is not None)
 
 
-def _pair(entry: Part) -> tuple[str, Part | None]:
+def _pair(entry: Field) -> tuple[str, Field | None]:
     """Key (1) and value (2) of an entry of a map."""
     name, value = "", None
     for part in entry:
         if part.number == 1:
-            name = part.text()
+            name = part.text
         elif part.number == 2:
             value = part
     return name, value
 
 
-def _named(entry: Part) -> tuple[str, Kind]:
+def _named(entry: Field) -> tuple[str, Kind]:
     """NamedValueType: name (1), type (2)."""
     name, value = _pair(entry)
     return name, _kind(value) if value else Kind("", ())
 
 
-def _kind(value_type: Part) -> Kind:
+def _kind(value_type: Field) -> Kind:
     """ValueType.tensorType (1) → TensorType: dataType (1), dimensions (3) → constant (1) → size (1)."""
     for tensor in value_type:
         if tensor.number != 1:
@@ -245,28 +245,28 @@ def _kind(value_type: Part) -> Kind:
         shape: list[int | None] = []
         for part in tensor:
             if part.number == 1:
-                dtype = TYPES.get(part.value, f"type {part.value}")
+                dtype = TYPES.get(part.whole, f"type {part.whole}")
             elif part.number == 3:
                 shape.append(_side(part))
         return Kind(dtype, tuple(shape))
     return Kind("", ())
 
 
-def _side(dimension: Part) -> int | None:
+def _side(dimension: Field) -> int | None:
     for part in dimension:
         if part.number == 1:
-            return next((item.value for item in part if item.number == 1), 0)
+            return next((item.whole for item in part if item.number == 1), 0)
     return None
 
 
-def _tensor(kind: Kind, value: Part) -> Constant:
+def _tensor(kind: Kind, value: Field) -> Constant:
     """TensorValue: a choice of repeated floats (1), ints (2), bools (3), strings (4), longs (5), doubles (6), bytes
     (7); each holds its values in field 1.
     """
     shape = fixed(kind.shape)
     for choice in value:
         if choice.number == 4:
-            texts = [part.text() for part in choice]
+            texts = [part.text for part in choice]
             return texts[0] if texts and not shape else texts
         raw = b"".join(bytes(part.data) for part in choice)
         if choice.number in (1, 6):
@@ -274,7 +274,7 @@ def _tensor(kind: Kind, value: Part) -> Constant:
         elif choice.number == 7:
             array = unpacked(raw, kind.dtype, int(np.prod(shape)))
         else:
-            array = np.array([number for part in choice for number in integers(part)], np.int64)
+            array = np.array([number for part in choice for number in part.integers()], np.int64)
         return array.astype(plain(kind.dtype), copy=False).reshape(shape)
     return np.zeros(shape, plain(kind.dtype))  # protobuf leaves out what is zero
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from segkit.core.backend import Metadata
 from segkit.core.errors import ModelFileError
-from segkit.plugins.onnx.protobuf import Field, fields, inside
+from segkit.core.protobuf import Field, fields
 
 _LARGEST = 1 << 15
 
@@ -70,37 +70,37 @@ def read_header(path: Path) -> Header:
 
 def _model(data: mmap.mmap) -> Header:
     version, graph, properties = 0, None, {}
-    for field in fields(data, 0, len(data)):
+    for field in fields(data):
         if field.number == 1:  # ModelProto.ir_version
-            version = field.value
+            version = field.whole
         elif field.number == 7:  # ModelProto.graph
             graph = field
         elif field.number == 14:  # ModelProto.metadata_props
-            entry = {part.number: data[part.start : part.stop].decode() for part in inside(data, field)}
+            entry = {part.number: part.text for part in field}
             properties[entry.get(1, "")] = entry.get(2, "")
     if graph is None or not 1 <= version <= 1000:
         raise ValueError("no graph was found in it")
-    for field in inside(data, graph):
+    for field in graph:
         if field.number == 11:  # GraphProto.input, in the order of the network's signature
-            return Header(properties, shape_of(data, field))
+            return Header(properties, shape_of(field))
     return Header(properties, None)
 
 
-def shape_of(data: mmap.mmap, value_info: Field) -> Shape | None:
+def shape_of(value_info: Field) -> Shape | None:
     """ValueInfoProto.type (2) → TypeProto.tensor_type (1) → shape (2) → dim (1) → dim_value (1) or dim_param (2)."""
     place = value_info
     for number in (2, 1, 2):
-        found = [field for field in inside(data, place) if field.number == number]
+        found = [field for field in place if field.number == number]
         if not found:
             return None
         place = found[-1]
     sizes: list[int | str] = []
-    for dimension in inside(data, place):
+    for dimension in place:
         size: int | str = ""
-        for part in inside(data, dimension):
+        for part in dimension:
             # Not above zero (as a negative number is written, above 63 bits) is how some tools write "free".
-            fixed = part.value if 0 < part.value < 1 << 63 else ""
-            size = fixed if part.number == 1 else data[part.start : part.stop].decode()
+            fixed = part.whole if 0 < part.whole < 1 << 63 else ""
+            size = fixed if part.number == 1 else part.text
         sizes.append(size)
     return tuple(sizes)
 

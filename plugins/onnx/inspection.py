@@ -14,8 +14,8 @@ from pathlib import Path
 
 from segkit.core.backend import Inspection, TensorInfo
 from segkit.core.errors import ModelFileError
+from segkit.core.protobuf import Field, fields
 from segkit.plugins.onnx.header import read_header, shape_of
-from segkit.plugins.onnx.protobuf import Field, fields, inside, varint
 
 TYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "string"}
 TYPES |= {9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128"}
@@ -34,7 +34,7 @@ TELLING = ("author", "version", "license")
 class _Graph:
     """The graph's parts, gathered in one walk."""
 
-    def __init__(self, data: mmap.mmap, graph: Field) -> None:
+    def __init__(self, graph: Field) -> None:
         self.operators: Counter[str] = Counter()
         self.numbers: Counter[str] = Counter()
         self.tensors = 0
@@ -42,28 +42,28 @@ class _Graph:
         inputs: list[TensorInfo] = []
         outputs: list[TensorInfo] = []
         weights: set[str] = set()
-        for field in inside(data, graph):
+        for field in graph:
             if field.number == 1:  # GraphProto.node; its op_type is 4
-                self.operators.update(_text(data, part) for part in inside(data, field) if part.number == 4)
+                self.operators.update(part.text for part in field if part.number == 4)
             elif field.number == 5:  # GraphProto.initializer
-                weights.add(self._weigh(data, field))
+                weights.add(self._weigh(field))
             elif field.number in (11, 12):  # GraphProto.input and output
-                (inputs if field.number == 11 else outputs).append(_tensor(data, field))
+                (inputs if field.number == 11 else outputs).append(_tensor(field))
         # Files of older tools list their weights among the inputs.
         self.inputs = tuple(tensor for tensor in inputs if tensor.name not in weights)
         self.outputs = tuple(outputs)
 
-    def _weigh(self, data: mmap.mmap, tensor: Field) -> str:
+    def _weigh(self, tensor: Field) -> str:
         """Count one TensorProto: dims (1), data_type (2), name (8), data_location (14). Gives its name."""
         sides: list[int] = []
         kind, name = 0, ""
-        for part in inside(data, tensor):
+        for part in tensor:
             if part.number == 1:
-                sides += _numbers(data, part)
+                sides += part.integers()
             elif part.number == 2:
-                kind = part.value
+                kind = part.whole
             elif part.number == 8:
-                name = _text(data, part)
+                name = part.text
             elif part.number == 14:
                 self.external |= part.value == 1
         if len(sides) > MOST_SIDES:
@@ -107,47 +107,34 @@ def _model(data: mmap.mmap, properties: dict[str, str]) -> Inspection:
     facts: dict[str, str] = {}
     producer = ["", ""]
     graph = None
-    for field in fields(data, 0, len(data)):
+    for field in fields(data):
         if field.number == 1:
             facts["IR version"] = str(field.value)
         elif field.number in (2, 3):  # ModelProto.producer_name and producer_version
-            producer[field.number - 2] = _text(data, field)
+            producer[field.number - 2] = field.text
         elif field.number == 7:
-            graph = _Graph(data, field)
+            graph = _Graph(field)
         elif field.number == 8:  # ModelProto.opset_import: domain (1), version (2)
             domain, version = "", 0
-            for part in inside(data, field):
-                domain, version = (_text(data, part), version) if part.number == 1 else (domain, part.value)
+            for part in field:
+                domain, version = (part.text, version) if part.number == 1 else (domain, part.whole)
             facts["opset"] = ", ".join(filter(None, [facts.get("opset"), f"{domain} {version}".strip()]))
     assert graph is not None  # read_header has found it
     facts |= dict(graph.facts()) | {name: properties[name] for name in TELLING if properties.get(name)}
     return Inspection(graph.inputs, graph.outputs, " ".join(filter(None, producer)) or None, facts)
 
 
-def _tensor(data: mmap.mmap, value_info: Field) -> TensorInfo:
+def _tensor(value_info: Field) -> TensorInfo:
     """ValueInfoProto: name (1), type (2) → TypeProto.tensor_type (1) → elem_type (1)."""
     name, kind = "", 0
-    for part in inside(data, value_info):
+    for part in value_info:
         if part.number == 1:
-            name = _text(data, part)
+            name = part.text
         elif part.number == 2:
-            for tensor in inside(data, part):
-                kind = next((item.value for item in inside(data, tensor) if item.number == 1), 0)
-    shape = shape_of(data, value_info) or ()
+            for tensor in part:
+                kind = next((item.whole for item in tensor if item.number == 1), 0)
+    shape = shape_of(value_info) or ()
     return TensorInfo(name, _type(kind), tuple(side if side != "" else None for side in shape))
-
-
-def _numbers(data: mmap.mmap, field: Field) -> list[int]:
-    """A repeated number: one a field, or several packed into one; either way they fill its bytes."""
-    found, at = [], field.start
-    while at < field.stop:
-        value, at = varint(data, at, field.stop)
-        found.append(value)
-    return found
-
-
-def _text(data: mmap.mmap, field: Field) -> str:
-    return data[field.start : field.stop].decode()
 
 
 def _type(number: int) -> str:

@@ -19,6 +19,7 @@ import yaml
 
 from segkit.core.backend import Metadata, TensorInfo
 from segkit.core.errors import ModelFileError
+from segkit.core.protobuf import fields
 from segkit.core.yamls import read_yaml
 from segkit.plugins.paddle.outline import Outline, from_json, from_protobuf, tensor_desc
 
@@ -211,7 +212,7 @@ def _tensors(stream: BinaryIO) -> Iterator[TensorInfo]:
         head = stream.read(20)
         if len(head) < 20 or any(head[:16]):  # both versions are 0, and weights have no levels of detail
             raise ValueError(f"byte {place} begins no tensor")
-        dtype, shape = tensor_desc(stream.read(int.from_bytes(head[16:], "little")))
+        dtype, shape = tensor_desc(fields(stream.read(int.from_bytes(head[16:], "little"))))
         try:
             width = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
         except TypeError:

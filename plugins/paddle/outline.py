@@ -10,9 +10,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from segkit.core.backend import TensorInfo
+from segkit.core.protobuf import Field, fields
 
 JSON_TYPES = {"t_f32": "float32", "t_f16": "float16", "t_bf16": "bfloat16", "t_f64": "float64", "t_bool": "bool"}
 JSON_TYPES |= {"t_i8": "int8", "t_ui8": "uint8", "t_i16": "int16", "t_i32": "int32", "t_i64": "int64"}
@@ -106,17 +107,17 @@ def from_protobuf(content: bytes) -> Outline:
     variables: dict[str, TensorInfo] = {}
     persistent, called = set(), Counter[str]()
     fed, fetched = [], []
-    blocks = [field.bytes for field in _fields(content) if field.number == 1]  # ProgramDesc.blocks
+    blocks = [field for field in fields(content) if field.number == 1]  # ProgramDesc.blocks
     if not blocks:
         raise ValueError("no block was found in it")
-    for field in (field for block in blocks for field in _fields(block)):
+    for field in (field for block in blocks for field in block):
         if field.number == 3:  # BlockDesc.vars
-            variable, stays = _variable(field.bytes)
+            variable, stays = _variable(field)
             variables.setdefault(variable.name, variable)
             if stays and variable.dtype:
                 persistent.add(variable.name)
         elif field.number == 4:  # BlockDesc.ops
-            name, takes, gives = _operation(field.bytes)
+            name, takes, gives = _operation(field)
             if name == "feed":
                 fed += gives
             elif name == "fetch":
@@ -133,26 +134,26 @@ def from_protobuf(content: bytes) -> Outline:
     )
 
 
-def _variable(content: bytes) -> tuple[TensorInfo, bool]:
+def _variable(message: Field) -> tuple[TensorInfo, bool]:
     """A VarDesc: name (1), type (2) → lod_tensor (3) → tensor (1), persistable (3); no dtype where it is no tensor."""
     name, dtype, persistable = "", "", False
     shape: tuple[int | None, ...] = ()
-    for field in _fields(content):
+    for field in message:
         if field.number == 1:
             name = field.text
         elif field.number == 3:
             persistable = bool(field.value)
         elif field.number == 2:
             for inner in _inside(_inside([field], 3), 1):
-                dtype, shape = tensor_desc(inner.bytes)
+                dtype, shape = tensor_desc(inner)
     return TensorInfo(name, dtype, shape), persistable
 
 
-def _operation(content: bytes) -> tuple[str, list[str], list[str]]:
+def _operation(message: Field) -> tuple[str, list[str], list[str]]:
     """An OpDesc: inputs (1), outputs (2), type (3); of an input or output the arguments (2)."""
     name = ""
     sides: dict[int, list[str]] = {1: [], 2: []}
-    for field in _fields(content):
+    for field in message:
         if field.number == 3:
             name = field.text
         elif field.number in sides:
@@ -160,7 +161,7 @@ def _operation(content: bytes) -> tuple[str, list[str], list[str]]:
     return name, sides[1], sides[2]
 
 
-def tensor_desc(content: bytes) -> tuple[str, tuple[int | None, ...]]:
+def tensor_desc(message: Iterable[Field]) -> tuple[str, tuple[int | None, ...]]:
     """Type and shape of a TensorDesc: data_type (1), dims (2).
 
     Raises:
@@ -168,76 +169,18 @@ def tensor_desc(content: bytes) -> tuple[str, tuple[int | None, ...]]:
     """
     kind: int | None = None
     sides: list[int] = []
-    for field in _fields(content):
+    for field in message:
         if field.number == 1:
             kind = field.value
         elif field.number == 2:
-            sides += list(_packed(field.bytes)) if field.value is None else [field.value]
-    signed = [side - (1 << 64) if side >> 63 else side for side in sides]
-    return PROTOBUF_TYPES.get(kind or 0, f"type {kind}"), _sides(signed)
+            sides += field.integers()
+    return PROTOBUF_TYPES.get(kind or 0, f"type {kind}"), _sides(sides)
 
 
 def _sides(sides: list[Any]) -> tuple[int | None, ...]:
     return tuple(side if side >= 0 else None for side in map(int, sides))
 
 
-class _Field(NamedTuple):
-    """A field of a message: a number, or bytes where `value` is None."""
-
-    number: int
-    value: int | None
-    bytes: bytes = b""
-
-    @property
-    def text(self) -> str:
-        return self.bytes.decode()
-
-
-def _inside(fields: Iterable[_Field], number: int) -> Iterator[_Field]:
+def _inside(messages: Iterable[Field], number: int) -> Iterator[Field]:
     """The fields of this number inside of messages."""
-    return (inner for field in fields for inner in _fields(field.bytes) if inner.number == number)
-
-
-def _fields(content: bytes) -> Iterator[_Field]:
-    """The fields of a protobuf message, without its schema.
-
-    Raises:
-        ValueError: it is no message, or is cut off.
-    """
-    at = 0
-    while at < len(content):
-        tag, at = _varint(content, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == 0:
-            value, at = _varint(content, at)
-            yield _Field(number, value)
-            continue
-        if wire == 2:
-            length, at = _varint(content, at)
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
-        else:
-            raise ValueError(f"byte {at} belongs to no field")
-        if not number or at + length > len(content):
-            raise ValueError(f"it breaks off at byte {len(content)}")
-        yield _Field(number, None, content[at : at + length])
-        at += length
-
-
-def _packed(content: bytes) -> Iterator[int]:
-    at = 0
-    while at < len(content):
-        value, at = _varint(content, at)
-        yield value
-
-
-def _varint(content: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(content):
-            raise ValueError(f"it breaks off at byte {len(content)}")
-        value |= (content[at] & 0x7F) << shift
-        at += 1
-        if content[at - 1] < 0x80:
-            return value, at
-    raise ValueError(f"byte {at} belongs to no number")
+    return (inner for message in messages for inner in message if inner.number == number)
