@@ -523,6 +523,13 @@ def test_an_image_input_takes_one_picture(given, words):
         BACKEND.format.parse_export_options({"image": True} | given)
 
 
+def test_more_pictures_than_a_free_batch_takes_are_refused_before_anything_is_made():
+    with pytest.raises(OptionError, match=r"batch=65 is not usable: with dynamic=True .*up to 64 pictures"):
+        BACKEND.format.parse_export_options({"batch": 65, "dynamic": True})
+    assert BACKEND.format.parse_export_options({"batch": 64, "dynamic": True}).batch == 64
+    assert BACKEND.format.parse_export_options({"batch": 65}).batch == 65
+
+
 def test_a_free_size_is_a_gap_with_a_way_out():
     assert "export one file for each imgsz" in BACKEND.format.support.gap("dynamic size").reason
 

@@ -12,11 +12,10 @@ import numpy as np
 from segkit.core.backend import ExportJob, Metadata, Precision
 from segkit.core.errors import ExportError
 from segkit.core.graph import Program, capture
-from segkit.plugins.coreml import CoreMLExportOptions
+from segkit.plugins.coreml import MOST, CoreMLExportOptions
 from segkit.plugins.coreml.half import InHalf, check_range
 from segkit.plugins.coreml.rounding import FEWEST, rounded
 from segkit.plugins.coreml.selection import add_selection
-from segkit.plugins.coreml.source import MOST
 from segkit.plugins.coreml.toolchain import coremltools, quiet
 
 DATED = "com.github.apple.coremltools.conversion_date"
