@@ -176,9 +176,23 @@ def test_named_gpus_are_built_for_and_no_others(made):
 
 
 @built_here
-def test_a_gpu_that_is_not_known_is_refused_with_those_that_are(upstream, tmp_path):
+def test_the_gpus_that_can_be_named_are_those_that_the_runtime_builds_for(upstream, tmp_path, monkeypatch):
+    real = runtimes.imported(runtimes.RTX).ComputeCapability.__members__
+    assert {name.lower() for name in real if name.startswith("SM")} == set(runtimes.RTX_TARGETS)
+    monkeypatch.setattr("segkit.plugins.engine.RTX_TARGETS", ("sm99",))  # another version of the runtime might
     with pytest.raises(ExportError, match=r"does not build for sm99, but for sm75, sm80, .*sm89"):
         build(upstream(), tmp_path / "x.engine", runtime="rtx", target="sm99")
+
+
+@built_here
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("sm86,SM89, ", ("sm86", "sm89")), (89, ("sm89",)), ("89,sm89", ("sm89",)), (["SM75", 120], ("sm75", "sm120"))],
+    ids=str,
+)
+def test_gpus_and_runtimes_may_be_written_as_people_do(written, meant):
+    asked = parsed(runtime="RTX", target=written)
+    assert (asked.runtime, asked.target) == (runtimes.RuntimeName.RTX, meant)
 
 
 @built_here
@@ -465,6 +479,36 @@ def test_a_gpu_of_another_kind_is_refused_and_both_are_named(file, targets, capa
     assert f"runtime=rtx target={device.kind}" in str(refusal.value)
 
 
+@pytest.mark.parametrize("capability", [(9, 0), (10, 0), (8, 7)], ids=str)
+def test_nobody_is_sent_to_a_target_that_would_be_refused(file, capability):
+    built, device = read_engine(file(targets=("sm89",))).built, Device(0, "NVIDIA H100", capability)
+    with pytest.raises(ModelFileError, match=r"again on this GPU with runtime=standard: TensorRT-RTX builds for sm75"):
+        check_device(Path("x"), built, device)
+
+
+def test_another_model_of_the_same_kind_runs_a_standard_plan_and_is_told_of(file, capsys):
+    built = read_engine(file(runtime="standard", version="10.9.0.34", gpu="NVIDIA L4")).built
+    check_device(Path("x.engine"), built, Device(0, "NVIDIA L4", (8, 9)))
+    assert not capsys.readouterr().err
+    check_device(Path("x.engine"), built, Device(0, "NVIDIA L40S", (8, 9)))
+    assert "x.engine was built on NVIDIA L4 and this is NVIDIA L40S" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "words"),
+    [
+        ({"dla": 1}, "cuda:0", "built for a DLA: run it with device=dla:1"),
+        ({}, "dla:1", "built for a GPU: run it with device=0, or export it again with device=dla:1"),
+        ({"runtime": "rtx", "version": "1.7.1.116"}, "dla:0", "TensorRT-RTX, which knows no DLA"),
+    ],
+    ids=str,
+)
+def test_a_plan_for_a_dla_is_not_taken_for_one_of_the_gpu(file, changes, device, words):
+    path = file(**{"runtime": "standard", "version": "10.9.0.34"} | changes)
+    with pytest.raises(ModelFileError, match=words):
+        BACKEND.load(path, load_options(device=device))
+
+
 def test_the_gpu_that_a_standard_plan_was_built_on_is_named(file):
     built = read_engine(file(runtime="standard", version="10.9.0.34", gpu="NVIDIA L4")).built
     with pytest.raises(ModelFileError, match=r"built for NVIDIA L4 \(sm89\) and this is NVIDIA T4 \(sm75\)"):
@@ -493,7 +537,10 @@ def test_versions_are_compared_by_their_numbers():
     ("options", "problem"),
     [
         ({"target": "sm89"}, r"target.*needs runtime=rtx"),
-        ({"runtime": "rtx", "target": "rtx4090"}, "target"),
+        ({"runtime": "rtx", "target": "rtx4090"}, "target='rtx4090'.*builds for sm75, .*sm121"),
+        ({"runtime": "rtx", "target": "sm10"}, "target='sm10'.*builds for sm75"),
+        ({"runtime": "rtx", "target": "sm90"}, "target='sm90'.*export on a GPU of another kind with runtime=standard"),
+        ({"runtime": "rtx", "device": "cuda:5"}, r"device=cuda:5 .*needs runtime=standard.*target="),
         ({"max_imgsz": 1280}, r"needs dynamic=True"),
         ({"dynamic": True, "imgsz": 640, "max_imgsz": 320}, r"imgsz=\(640, 640\) is larger"),
         ({"device": "cpu"}, r"NVIDIA devices alone"),
@@ -521,6 +568,19 @@ def test_a_standard_plan_needs_a_gpu_to_build_and_its_package(monkeypatch):
         parsed(runtime="standard")
     with pytest.raises(MissingDependencyError, match=r'"tensorrt-rtx-cu13-bindings>=1\.7"$'):
         parsed(runtime="rtx")
+
+
+@pytest.mark.parametrize("device", ["dla:0", "cuda:5"])
+def test_a_device_that_is_named_is_never_passed_over_for_rtx(monkeypatch, device):
+    installed(monkeypatch, rtx="1.7")
+    monkeypatch.setattr(devices, "DRIVERS", ())
+    with pytest.raises(UnsupportedError, match=rf"device={device}, for which runtime=standard builds.*needs-hardware"):
+        parsed(device=device, half=True)
+    monkeypatch.setattr(devices, "DRIVERS", ("/",))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(MissingDependencyError, match=r'Run: pip install "tensorrt>=10\.0"$'):
+        parsed(device=device, half=True)
+    assert parsed(device="0").asked_runtime is None, "the default, which says nothing"
 
 
 def test_what_is_missing_depends_on_the_gpu(monkeypatch):

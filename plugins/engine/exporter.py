@@ -38,7 +38,8 @@ def export(job: ExportJob) -> None:
     options = job.options
     assert isinstance(options, EngineExportOptions)
     assert job.upstream is not None
-    runtime = require(options.runtime) if options.runtime else preferred(with_gpu=gpu_is_here())
+    asked = options.asked_runtime
+    runtime = require(asked) if asked else preferred(with_gpu=gpu_is_here())
     with ExitStack() as open_gpu:
         device = None
         if runtime is not RTX:

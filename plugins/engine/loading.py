@@ -8,7 +8,7 @@ from segkit.core.backend import Feature, Format, LoadOptions, Predictor
 from segkit.plugins.engine.container import read_engine
 from segkit.plugins.engine.cuda import Gpu
 from segkit.plugins.engine.devices import dla_core, gpu_index
-from segkit.plugins.engine.fitting import check_device, check_platform, runtime_for
+from segkit.plugins.engine.fitting import check_core, check_device, check_platform, runtime_for
 from segkit.plugins.engine.predictor import EnginePredictor
 from segkit.plugins.engine.runtimes import imported
 
@@ -17,7 +17,7 @@ def load(fmt: Format, path: Path, options: LoadOptions) -> Predictor:
     """A plan on `options.device`.
 
     Raises:
-        ModelFileError: the file is damaged, or for another runtime, version, platform or GPU.
+        ModelFileError: the file is damaged, or for another runtime, version, platform or device.
         MissingDependencyError: its runtime is not installed.
         UnsupportedError: this machine has no GPU.
         OptionError: it has not the one that was asked for.
@@ -26,12 +26,13 @@ def load(fmt: Format, path: Path, options: LoadOptions) -> Predictor:
     file = read_engine(path)
     metadata, plan = file.metadata(), file.read_plan()
     check_platform(path, file.built)
+    check_core(file, core := dla_core(options.device))
     runtime = runtime_for(file)
     fmt.require(Feature.PREDICT)
     gpu = Gpu.open(gpu_index(options.device))
     try:
         check_device(path, file.built, gpu.device)
-        return EnginePredictor(path, plan, metadata, imported(runtime), gpu, dla_core(options.device))
+        return EnginePredictor(path, plan, metadata, imported(runtime), gpu, core)
     except BaseException:
         gpu.close()
         raise
