@@ -7,6 +7,7 @@ whose plans onnxruntime computes (`fakes/cuda_on_cpu.py`); the conformance suite
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import struct
@@ -286,17 +287,36 @@ def fake_plan(runtime, version, body=b"x" * 1000):
     return struct.pack("<4sI8xQ4B", mark, 0, 28 + len(body), *map(int, version.split("."))) + body
 
 
-def test_a_plain_plan_reads_a_file_beside_it(tmp_path):
+def test_a_plain_plan_reads_a_file_beside_it_that_names_it(tmp_path):
     path = tmp_path / "model.engine"
-    path.write_bytes(fake_plan("standard", "10.13.3.9"))
+    path.write_bytes(plan := fake_plan("standard", "10.13.3.9"))
     assert BACKEND.recognises(path).confidence == 100
     assert BACKEND.read_metadata(path) is None
+    said = {"names": {"0": "cat"}, "task": "segment", "engine": {"sha256": hashlib.sha256(plan).hexdigest()}}
     for name, imgsz in (("model.json", 320), ("model.engine.json", 640)):  # the longer name wins
-        (tmp_path / name).write_text(json.dumps({"names": {"0": "cat"}, "imgsz": [imgsz, imgsz], "task": "segment"}))
+        (tmp_path / name).write_text(json.dumps(said | {"imgsz": [imgsz, imgsz]}))
         assert BACKEND.read_metadata(path).imgsz == (imgsz, imgsz)
-    (tmp_path / "model.engine.json").write_text("[1]")
-    with pytest.raises(ModelFileError, match=r"model\.engine\.json.*no JSON object"):
-        BACKEND.read_metadata(path)
+    path.write_bytes(plan[:-1] + b"y")
+    assert BACKEND.read_metadata(path) is None, "they are of another plan"
+
+
+@pytest.mark.parametrize(
+    "unrelated",
+    ["[1]", "{", '{"images": [], "annotations": []}', '{"names": {"0": "dog"}}', '{"engine": "v8"}', '{"engine": {}}'],
+)
+def test_a_file_of_anybody_beside_a_plain_plan_is_left_alone(tmp_path, unrelated):
+    path = tmp_path / "m.engine"
+    path.write_bytes(fake_plan("standard", "10.13.3.9"))
+    (tmp_path / "m.json").write_text(unrelated)
+    assert BACKEND.read_metadata(path) is None
+
+
+def test_what_stands_in_front_serves_beside_the_plan_alone(file, tmp_path):
+    found = read_engine(file())
+    (tmp_path / "alone.engine").write_bytes(plan_of(found.path))
+    (tmp_path / "alone.json").write_bytes(found.path.read_bytes()[4 : found.start])
+    assert BACKEND.read_metadata(tmp_path / "alone.engine") == found.metadata()
+    assert read_engine(tmp_path / "alone.engine").built == found.built
 
 
 def test_a_file_of_another_tool_is_read(tmp_path):
@@ -523,6 +543,14 @@ def test_without_a_gpu_running_is_refused_as_declared(file):
         with pytest.raises(UnsupportedError, match=r"needs-hardware.*NVIDIA GPU") as refusal:
             load(file())
         assert refusal.value.reason == gap.reason
+
+
+@pytest.mark.skipif(devices.gpu_is_here(), reason="there is a GPU here")
+def test_a_damaged_file_is_damaged_also_where_none_could_run(file):
+    path = file()
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ModelFileError, match="cut off"):
+        Session(BACKEND, path, load_options())
 
 
 def test_versions_are_compared_by_their_numbers():
