@@ -134,7 +134,7 @@ def test_the_program_of_the_engine_page_finds_what_segkit_finds(n_seg_pt, bus, t
 
 def test_the_program_of_the_engine_page_says_that_it_takes_one_picture(tmp_path, bus, pretended_gpu):
     options = {"format": "engine", "runtime": "standard", "imgsz": 64, "batch": 2}
-    path = YOLO(GOLDEN).export(**options, output=tmp_path / "two.engine")
+    path = YOLO(GOLDEN).export(**options, output=tmp_path / "two.engine", isolate=False)
     (tmp_path / "objects.py").write_text(program("engine.md"), encoding="utf-8")
     command = [sys.executable, "-O", "objects.py", str(path), str(bus), "objects.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
