@@ -21,6 +21,7 @@ import numpy as np
 import onnx
 import pytest
 import tensorrt_on_cpu
+from cuda_on_cpu import Cuda, CUdevice_attribute, CUresult, CUstream_flags
 from hypothesis import given
 from hypothesis import strategies as st
 from pretended_gpu import pretend
@@ -41,7 +42,7 @@ from segkit.core.errors import (
 from segkit.core.inference.session import Session
 from segkit.plugins.engine import EngineBackend, container, declared, devices, fitting, runtimes
 from segkit.plugins.engine.container import pack, read_engine
-from segkit.plugins.engine.cuda import Buffers, Gpu
+from segkit.plugins.engine.cuda import Buffer, Buffers, Driver, Gpu
 from segkit.plugins.engine.fitting import Device, check_device, numbers, runtime_for
 from segkit.plugins.engine.log import plain
 from segkit.plugins.engine.profiles import Profile, choose, portion, words
@@ -54,6 +55,10 @@ NAMES = {0: "cat", 1: "कुत्ता", **{index: f"class {index}" for index
 SIZE = (64, 64)
 RTX = runtimes.RTX.version()
 ADA = ("NVIDIA Pretend 4090", (8, 9))
+NOTHING = ({}, {}, 0, 0, [])
+"""What is left on the double of a GPU when all is closed."""
+ENDED = [("IExecutionContext", True), ("ICudaEngine", True), ("Runtime", True)]
+"""What TensorRT made, in the order in which it has to go: each while the GPU's context is current."""
 
 built_here = pytest.mark.skipif(RTX is None, reason="TensorRT-RTX is not installed")
 
@@ -613,7 +618,7 @@ def test_a_device_that_is_named_is_never_passed_over_for_rtx(monkeypatch, device
 
 def test_what_is_missing_depends_on_the_gpu(monkeypatch):
     monkeypatch.setattr("segkit.core.backend.format.installed_version", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r'Run: pip install "tensorrt>=10\.0"$'):
+    with pytest.raises(MissingDependencyError, match=r'Run: pip install "tensorrt>=10\.0" "cuda-bindings>=12\.9"$'):
         declared(with_gpu=True).require(Feature.EXPORT)
     with pytest.raises(MissingDependencyError, match=r"libs>=1\.7.*bindings>=1\.7"):
         declared(with_gpu=False).require(Feature.EXPORT)
@@ -811,12 +816,80 @@ def test_outputs_belong_to_the_caller_and_nothing_is_left_on_the_gpu(standard, c
     before = first.boxes.copy(), first.prototypes.copy()
     taken = cuda.allocations
     second = predictor.run(made_up.pictures(1, SIZE, seed=2))
-    assert cuda.allocations == taken == 3, "the buffers of the first run serve the second"
+    assert cuda.allocations == taken == 6, "the buffers of the first run, three on each side, serve the second"
     assert not np.array_equal(first.boxes, second.boxes)
     predictor.close()
     assert (before[0] == first.boxes).all()
     assert (before[1] == first.prototypes).all()
-    assert (cuda.memory, cuda.retained, cuda.streams, cuda.stack) == ({}, 0, 0, [])
+    assert cuda.left == NOTHING
+    assert cuda.ended[-3:] == ENDED
+
+
+def refuse(monkeypatch):
+    monkeypatch.setattr(tensorrt_on_cpu, "__version__", "10.13.3.8")
+    return ["Runtime"]
+
+
+def take_two(monkeypatch):
+    monkeypatch.setattr(tensorrt_on_cpu.ICudaEngine, "get_tensor_mode", lambda *_: tensorrt_on_cpu.TensorIOMode.INPUT)
+    return ["ICudaEngine", "Runtime"]
+
+
+def have_no_room(monkeypatch):
+    monkeypatch.setattr(tensorrt_on_cpu.ICudaEngine, "create_execution_context", lambda _: None)
+    return ["ICudaEngine", "Runtime"]
+
+
+@pytest.mark.parametrize("fail", [refuse, take_two, have_no_room])
+def test_what_the_runtime_made_is_gone_before_the_context_where_loading_fails(standard, cuda, monkeypatch, fail):
+    path = standard()
+    cuda.ended.clear()
+    ended = [(name, True) for name in fail(monkeypatch)]
+    with pytest.raises((ModelFileError, RuntimeFailure)) as failure:
+        BACKEND.load(path, load_options())
+    assert cuda.ended == ended, f"while the error stands: {failure.value}"
+    assert cuda.left == NOTHING
+
+
+def test_what_the_runtime_made_is_gone_before_the_context_where_a_run_fails(standard, cuda, monkeypatch):
+    monkeypatch.setattr(tensorrt_on_cpu.IExecutionContext, "execute_async_v3", lambda *_: False)
+    predictor = BACKEND.load(standard(), load_options())
+    cuda.ended.clear()
+    with pytest.raises(RuntimeFailure) as failure:
+        predictor.run(made_up.pictures(1, SIZE))
+    predictor.close()
+    assert cuda.ended == ENDED, f"while the error stands: {failure.value}"
+    assert cuda.left == NOTHING
+
+
+@pytest.mark.parametrize("function", ["cuMemFree", "cuMemFreeHost", "cuStreamSynchronize", "cuStreamDestroy"])
+def test_closing_goes_on_where_a_step_of_it_fails(standard, cuda, function):
+    """As after an illegal access, when every call says so."""
+    predictor = BACKEND.load(standard(), load_options())
+    predictor.run(made_up.pictures(1, SIZE))
+    cuda.ended.clear()
+    cuda.failing.add(function)
+    with pytest.raises(RuntimeFailure, match=f"{function} gives CUDA_ERROR_ILLEGAL_ADDRESS"):
+        predictor.close()
+    memory, locked, *others = cuda.left
+    assert (cuda.ended, others) == (ENDED, [0, 0, []])
+    assert (len(memory), len(locked)) == (3 * (function == "cuMemFree"), 3 * (function == "cuMemFreeHost"))
+
+
+def test_a_gpu_that_gives_no_stream_is_left_again(cuda):
+    cuda.failing.add("cuStreamCreate")
+    with pytest.raises(RuntimeFailure, match="cuStreamCreate gives"):
+        Gpu.open(0)
+    assert cuda.left == NOTHING
+
+
+def test_a_builder_is_gone_before_the_context_where_it_fails(cuda, weights, tmp_path):
+    asked = ONNX.format.parse_export_options({"imgsz": SIZE, "nms": True})
+    ONNX.export(ExportJob(weights, None, tmp_path / "nms.onnx", asked, metadata_for(asked)))
+    with pytest.raises(ExportError) as failure:
+        build(tmp_path / "nms.onnx", tmp_path / "x.engine")
+    assert sorted(cuda.ended) == [("Builder", True), ("INetworkDefinition", True)], failure.value
+    assert cuda.left == NOTHING
 
 
 def test_threads_take_turns_and_each_has_the_context(standard, expected):
@@ -884,8 +957,14 @@ def test_too_little_memory_is_one_line_and_the_predictor_goes_on(standard, cuda,
     batch = made_up.pictures(1, SIZE)
     with BACKEND.load(standard(), load_options()) as predictor:
         cuda.room = 1000
-        with pytest.raises(RuntimeFailure, match="cuMemAlloc_v2 gives CUDA_ERROR_OUT_OF_MEMORY"):
+        with pytest.raises(RuntimeFailure, match="cuMemAlloc gives CUDA_ERROR_OUT_OF_MEMORY"):
             predictor.run(batch)
+        cuda.room = 1 << 30
+        cuda.failing.add("cuMemAllocHost")
+        with pytest.raises(RuntimeFailure, match="cuMemAllocHost gives"):
+            predictor.run(batch)
+        assert cuda.memory == {}, "one side without the other serves nobody"
+        cuda.failing.clear()
         assert cuda.stack == []
         cuda.room = 1 << 30
         assert max(errors(predictor.run(batch), expected(batch))) <= 5e-3
@@ -933,27 +1012,58 @@ def test_a_runtime_that_cannot_be_imported_is_one_line(gpus, standard, tmp_path)
 def test_buffers_grow_and_are_given_back():
     log = []
     gpu = SimpleNamespace(
-        allocate=lambda size: log.append(size) or 1000 + len(log), free=lambda address: log.append(-address)
+        allocate=lambda size: log.append(f"gpu {size}") or len(log),
+        allocate_host=lambda size: log.append(f"host {size}") or len(log),
+        free=lambda address: log.append(f"gpu -{address}"),
+        free_host=lambda address: log.append(f"host -{address}"),
     )
     buffers = Buffers(gpu)
-    assert [buffers.of("a", size) for size in (10, 5, 10, 20)] == [1001, 1001, 1001, 1003]
+    assert [buffers.of("a", size).device for size in (10, 5, 10, 20)] == [1, 1, 1, 5]
     buffers.close()
     buffers.close()
-    assert log == [10, -1001, 20, -1003]
+    assert log == ["gpu 10", "host 10", "host -2", "gpu -1", "gpu 20", "host 20", "host -6", "gpu -5"]
 
 
 def test_a_gpu_that_is_closed_leaves_nothing(cuda):
     with Gpu.open(0) as gpu, gpu.current():
         assert gpu.stream == 555
-        sent, address = np.arange(4, dtype=np.float32), gpu.allocate(16)
-        gpu.upload(address, sent)
-        back = np.zeros(4, np.float32)
-        gpu.download(back, address)
-        assert not back.any(), "it is queued"
+        buffers = Buffers(gpu)
+        sent = buffers.of("sent", 100)
+        array = sent.array((2, 2), np.dtype(np.float32))
+        array[:] = [[0, 1], [2, 3]]
+        gpu.upload(sent, array.nbytes)
+        back = Buffer(sent.size, sent.device, buffers.of("back", 16).host)
+        gpu.download(back, 16)
+        assert back.array((4,), np.dtype(np.float32)).tolist() != [0, 1, 2, 3], "it is queued"
         gpu.wait()
-        assert back.tolist() == [0, 1, 2, 3]
-        gpu.free(address)
-    assert (cuda.retained, cuda.streams, cuda.memory, cuda.stack) == (0, 0, {}, [])
+        assert back.array((4,), np.dtype(np.float32)).tolist() == [0, 1, 2, 3]
+        buffers.close()
+    gpu.close()
+    assert cuda.left == NOTHING
+
+
+def test_the_double_of_the_driver_has_no_names_that_the_bindings_lack():
+    real = pytest.importorskip("cuda.bindings.driver")
+    for name in (each for each in vars(Cuda) if each.startswith("cu")):
+        assert hasattr(real, name), name
+    for kind in (CUresult, CUdevice_attribute, CUstream_flags):
+        assert {each.name: each.value for each in kind} == {
+            each.name: int(getattr(getattr(real, kind.__name__), each.name)) for each in kind
+        }
+
+
+@pytest.mark.skipif(devices.gpu_is_here(), reason="there is a GPU here")
+def test_the_bindings_say_that_there_is_no_driver():
+    pytest.importorskip("cuda.bindings.driver")
+    with pytest.raises(RuntimeFailure, match=r"the NVIDIA driver cannot be called \(cuInit: ") as failure:
+        Driver.of_this_machine()
+    assert "\n" not in str(failure.value)
+
+
+def test_without_the_bindings_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    with pytest.raises(MissingDependencyError, match=r'pip install "cuda-bindings>=12\.9"$'):
+        Driver.of_this_machine()
 
 
 # -- inspection
@@ -979,5 +1089,5 @@ def test_inspecting_tells_the_gpu_that_a_plan_was_built_on(file):
 
 def test_the_doctor_does_not_take_the_two_runtimes_for_rivals():
     for with_gpu in (True, False):
-        assert not any(need.rivals for need in declared(with_gpu=with_gpu).requires)
+        assert not any(need.rivals and need.alternatives for need in declared(with_gpu=with_gpu).requires)
     assert all(need.rivals for need in ONNX.format.requires)

@@ -31,7 +31,7 @@ from segkit.core.backend import (
 from segkit.core.backend.options import Device, ImgSize
 from segkit.core.errors import OptionError, UnsupportedError
 from segkit.plugins.engine.devices import dla_core, gpu_index, gpu_is_here, is_gpu
-from segkit.plugins.engine.runtimes import RTX, RTX_TARGETS, STANDARD, RuntimeName, require
+from segkit.plugins.engine.runtimes import BINDINGS, RTX, RTX_TARGETS, STANDARD, RuntimeName, require
 
 ROOM = 2
 """Times the size that a file of free size is made for is the largest that it takes, unless told."""
@@ -176,7 +176,8 @@ def _requirements(*, with_gpu: bool) -> tuple[Requirement, ...]:
     """Either runtime will do where there is a GPU; without one, TensorRT-RTX alone can build."""
     if with_gpu:
         alternatives = (*STANDARD.alternatives, *RTX.distributions)
-        return (Requirement(STANDARD.requirements[0], alternatives=alternatives, rivals=False),)
+        runtime = Requirement(STANDARD.requirements[0], alternatives=alternatives, rivals=False)
+        return runtime, Requirement(BINDINGS)
     return tuple(Requirement(text, alternatives=RTX.alternatives, rivals=False) for text in RTX.requirements)
 
 

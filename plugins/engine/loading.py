@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from segkit.core.backend import Feature, Format, LoadOptions, Predictor
@@ -18,7 +19,7 @@ def load(fmt: Format, path: Path, options: LoadOptions) -> Predictor:
 
     Raises:
         ModelFileError: the file is damaged, or for another runtime, version, platform or device.
-        MissingDependencyError: its runtime is not installed.
+        MissingDependencyError: its runtime, or what calls the driver, is not installed.
         UnsupportedError: this machine has no GPU.
         OptionError: it has not the one that was asked for.
         RuntimeFailure: driver or runtime do not work.
@@ -29,10 +30,9 @@ def load(fmt: Format, path: Path, options: LoadOptions) -> Predictor:
     check_core(file, core := dla_core(options.device))
     runtime = runtime_for(file)
     fmt.require(Feature.PREDICT)
-    gpu = Gpu.open(gpu_index(options.device))
-    try:
+    with ExitStack() as undo:
+        gpu = undo.enter_context(Gpu.open(gpu_index(options.device)))
         check_device(path, file.built, gpu.device)
-        return EnginePredictor(path, plan, metadata, imported(runtime), gpu, core)
-    except BaseException:
-        gpu.close()
-        raise
+        predictor = EnginePredictor(path, plan, metadata, imported(runtime), gpu, core)
+        undo.pop_all()  # from here on the predictor closes it
+    return predictor
