@@ -607,7 +607,7 @@ def test_a_standard_plan_needs_a_gpu_to_build_and_its_package(monkeypatch):
 def test_a_device_that_is_named_is_never_passed_over_for_rtx(monkeypatch, device):
     installed(monkeypatch, rtx="1.7")
     monkeypatch.setattr(devices, "DRIVERS", ())
-    with pytest.raises(UnsupportedError, match=rf"device={device}, for which runtime=standard builds.*needs-hardware"):
+    with pytest.raises(UnsupportedError, match=rf"device={device}, which needs runtime=standard \(needs-hardware"):
         parsed(device=device, half=True)
     monkeypatch.setattr(devices, "DRIVERS", ("/",))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

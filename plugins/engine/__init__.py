@@ -151,7 +151,7 @@ class EngineExportOptions(ExportOptions):
                 "runtime=rtx. A standard file is for the GPU that builds it."
             )
         if self.asked_runtime is RuntimeName.STANDARD and not gpu_is_here():
-            how = "runtime=standard" if self.runtime else f"device={self.device}, for which runtime=standard builds,"
+            how = "runtime=standard" if self.runtime else f"device={self.device}, which needs runtime=standard"
             raise UnsupportedError("engine", f"export with {how}", NO_GPU.kind, NO_GPU.reason)
         if self.asked_runtime:
             require(self.asked_runtime)

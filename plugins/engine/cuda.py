@@ -11,6 +11,7 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Self
 
 import numpy as np
@@ -184,8 +185,8 @@ class Buffer:
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """What is here, as an array: a view of this memory, which the next run overwrites."""
-        memory = (ctypes.c_ubyte * self.size).from_address(self.host)
-        return np.ndarray(shape, dtype, memory)
+        memory = memoryview((ctypes.c_ubyte * self.size).from_address(self.host))
+        return np.frombuffer(memory, dtype, prod(shape)).reshape(shape)
 
 
 class Buffers:
