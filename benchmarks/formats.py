@@ -117,7 +117,7 @@ def files(given: argparse.Namespace) -> Iterator[tuple[str, str, Path]]:
             if made is None:
                 folder.mkdir(parents=True, exist_ok=True)
                 options = fmt.parse_export_options({"precision": precision})
-                asked = {"data": CALIBRATION} if precision is Precision.INT8 else {}
+                asked = {"data": CALIBRATION} if options.needs_calibration() else {}
                 name = fmt.artefact_name(given.weights.stem, options)
                 start = time.perf_counter()
                 try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit._benchmark_report import BenchmarkRow, State
+from segkit._export import calibrates
 from segkit.core.backend.capability import Feature, GapKind
 from segkit.core.backend.faults import words
 from segkit.core.backend.options import Precision
@@ -139,7 +140,7 @@ def export(
     from segkit import YOLO
 
     asked = options | {"precision": subject.precision.value}
-    if subject.precision is Precision.INT8:
+    if subject.precision is Precision.INT8 and calibrates(default_registry().get(subject.format).format):
         asked["data"] = list(calibration)
     if subject.precision is Precision.FP32:
         del asked["precision"]  # a format may have no choice

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from segkit.core.backend.base import Backend, Calibration
 from segkit.core.backend.capability import FULL, Feature
+from segkit.core.backend.format import Format
+from segkit.core.backend.options import Precision
 from segkit.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -25,6 +27,13 @@ _EVERY = 32
 Report = Callable[[str], None]
 
 
+def calibrates(fmt: Format) -> bool:
+    """Whether int8 of a format wants to see pictures: it has int8, and of more than the weights."""
+    if fmt.export_options is None or fmt.support[Feature.INT8] is not FULL:
+        return False
+    return fmt.export_options.model_construct(precision=Precision.INT8).needs_calibration()
+
+
 def calibration_from(
     backend: Backend, options: dict[str, Any], report: Report = lambda text: None
 ) -> Calibration | None:
@@ -33,14 +42,19 @@ def calibration_from(
     Without a fraction `ENOUGH` pictures at most are read; where there are more, they are spread over the whole.
 
     Raises:
-        OptionError: they are given without int8, or the fraction is none.
+        OptionError: they are given without int8, or to a format that needs none, or the fraction is none.
         SourceError: no picture can be read.
     """
     data, fraction = options.pop("data", None), options.pop("fraction", None)
     if data is None and fraction is None:
         return None
     parsed = backend.format.parse_export_options(options)
-    if backend.format.support[Feature.INT8] is not FULL or not parsed.needs_calibration():
+    if backend.format.support[Feature.INT8] is FULL and not calibrates(backend.format):
+        raise OptionError(
+            f"Options data and fraction give pictures to calibrate int8 with: {backend.format.name} needs none, since "
+            "it brings weights alone to 8 bits. Leave them out."
+        )
+    if not calibrates(backend.format) or not parsed.needs_calibration():
         raise OptionError("Options data and fraction give pictures to calibrate int8 with: they need int8=True.")
     if data is None:
         raise OptionError("Option fraction is a share of data: give data=FOLDER too.")

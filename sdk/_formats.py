@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from segkit.core.backend.capability import FULL, Feature, Gap
+from segkit._export import calibrates
+from segkit.core.backend.capability import Feature, Gap
 from segkit.core.backend.format import FLAGS, Format, Requirement
 from segkit.core.backend.options import ExportOptions, OptionRow
 from segkit.core.backend.registry import Entry, default_registry
@@ -14,7 +15,7 @@ CALIBRATION = (
     OptionRow("data", "str", "", "pictures to calibrate int8 with: a folder, a pattern, a list, a data set's .yaml"),
     OptionRow("fraction", "float", "", "share of them to use, above 0 and up to 1 (default: 256 pictures at most)"),
 )
-"""Options that `YOLO.export` adds for formats that have int8."""
+"""Options that `YOLO.export` adds for formats whose int8 wants to see pictures."""
 
 
 @dataclass(frozen=True)
@@ -121,5 +122,4 @@ def _install(fmt: Format) -> dict[str, str]:
 def _export_options(fmt: Format) -> tuple[OptionRow, ...]:
     if fmt.export_options is None:
         return ()
-    calibration = CALIBRATION if fmt.support[Feature.INT8] is FULL else ()
-    return (*fmt.describe(fmt.export_options), *calibration)
+    return (*fmt.describe(fmt.export_options), *(CALIBRATION if calibrates(fmt) else ()))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 
+from segkit._benchmark_subjects import Subject, export
 from segkit._export import ENOUGH, calibration_from
+from segkit._formats import formats
+from segkit.conformance.golden import GOLDEN
+from segkit.core.backend import Precision
 from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import OptionError, SourceError
@@ -100,6 +107,31 @@ def test_what_cannot_be_calibrated_with_is_told(chosen, tmp_path):
         chosen(fraction=0.5)
     with pytest.raises(OptionError, match="they need int8=True"):
         chosen(data=tmp_path, int8=False)
+
+
+@pytest.mark.parametrize("int8", [True, False])
+def test_a_format_whose_int8_is_of_weights_alone_says_that_it_needs_no_pictures(tmp_path, int8):
+    backend = default_registry().get("coreml")
+    with pytest.raises(OptionError, match=r"coreml needs none, since it brings weights alone to 8 bits"):
+        calibration_from(backend, {"int8": int8, "imgsz": 32, "data": tmp_path})
+
+
+def test_pictures_are_listed_where_int8_sees_them():
+    listed = {info.name: {"data", "fraction"} & {row.name for row in info.options} for info in formats()}
+    assert listed["onnx"] == listed["engine"] == {"data", "fraction"}
+    assert listed["coreml"] == listed["torchscript"] == set()
+
+
+def test_a_benchmark_gives_pictures_to_formats_that_take_them():
+    asked = []
+
+    def export_to(name, **options):
+        asked.append(options.get("data"))
+        return SimpleNamespace(path=GOLDEN, size=1, seconds=1.0)
+
+    for name in ("onnx", "coreml"):
+        export(SimpleNamespace(export_to=export_to), Subject(name, Precision.INT8, True), Path("x"), {}, ["a.png"])
+    assert asked == [["a.png"], None]
 
 
 def test_pictures_are_seen_as_prediction_sees_them(tmp_path):

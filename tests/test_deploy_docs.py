@@ -14,6 +14,7 @@ import pytest
 from pretended_gpu import pretend
 
 from segkit import YOLO
+from segkit.conformance.golden import GOLDEN
 from segkit.core.images import ImageBatch
 from segkit.plugins.coreml.evaluator import Evaluator
 from segkit.plugins.coreml.package import read_description
@@ -129,6 +130,16 @@ def test_the_program_of_the_engine_page_finds_what_segkit_finds(n_seg_pt, bus, t
     test_the_program_of_a_page_finds_what_segkit_finds(
         n_seg_pt, bus, tmp_path, "engine.md", {"format": "engine", "runtime": "standard", **WIDE}
     )
+
+
+def test_the_program_of_the_engine_page_says_that_it_takes_one_picture(tmp_path, bus, pretended_gpu):
+    options = {"format": "engine", "runtime": "standard", "imgsz": 64, "batch": 2}
+    path = YOLO(GOLDEN).export(**options, output=tmp_path / "two.engine", isolate=False)
+    (tmp_path / "objects.py").write_text(program("engine.md"), encoding="utf-8")
+    command = [sys.executable, "-O", "objects.py", str(path), str(bus), "objects.png"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("two.engine takes 2 pictures at once, and here is one\n")
 
 
 def test_the_command_of_the_engine_page_leaves_the_plan_alone(tmp_path):

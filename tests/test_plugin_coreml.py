@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -523,6 +524,13 @@ def test_an_image_input_takes_one_picture(given, words):
         BACKEND.format.parse_export_options({"image": True} | given)
 
 
+def test_more_pictures_than_a_free_batch_takes_are_refused_before_anything_is_made():
+    with pytest.raises(OptionError, match=r"batch=65 is not usable: with dynamic=True .*up to 64 pictures"):
+        BACKEND.format.parse_export_options({"batch": 65, "dynamic": True})
+    assert BACKEND.format.parse_export_options({"batch": 64, "dynamic": True}).batch == 64
+    assert BACKEND.format.parse_export_options({"batch": 65}).batch == 65
+
+
 def test_a_free_size_is_a_gap_with_a_way_out():
     assert "export one file for each imgsz" in BACKEND.format.support.gap("dynamic size").reason
 
@@ -562,6 +570,19 @@ def test_a_package_says_what_was_sealed_in_it_also_to_others(tmp_path, captured)
     image = spec.description.input[0].type.imageType
     assert (image.width, image.height) == (96, 64)
     assert not any("date" in name for name in told.userDefined if name != "date")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no modes there")
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_a_package_has_the_modes_of_any_other_file(tmp_path, captured, mask):
+    before = os.umask(mask)
+    try:
+        export(GOLDEN, tmp_path / "x.mlpackage", imgsz=(64, 64))
+    finally:
+        os.umask(before)
+    package = tmp_path / "x.mlpackage"
+    for path in (package, *package.rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o777 if path.is_dir() else 0o666) & ~mask, path.name
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model", "model.onnx"])

@@ -7,6 +7,7 @@ whose plans onnxruntime computes (`fakes/cuda_on_cpu.py`); the conformance suite
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import struct
@@ -20,6 +21,7 @@ import numpy as np
 import onnx
 import pytest
 import tensorrt_on_cpu
+from cuda_on_cpu import Cuda, CUdevice_attribute, CUresult, CUstream_flags
 from hypothesis import given
 from hypothesis import strategies as st
 from pretended_gpu import pretend
@@ -40,7 +42,7 @@ from segkit.core.errors import (
 from segkit.core.inference.session import Session
 from segkit.plugins.engine import EngineBackend, container, declared, devices, fitting, runtimes
 from segkit.plugins.engine.container import pack, read_engine
-from segkit.plugins.engine.cuda import Buffers, Gpu
+from segkit.plugins.engine.cuda import Buffer, Buffers, Driver, Gpu
 from segkit.plugins.engine.fitting import Device, check_device, numbers, runtime_for
 from segkit.plugins.engine.log import plain
 from segkit.plugins.engine.profiles import Profile, choose, portion, words
@@ -53,6 +55,10 @@ NAMES = {0: "cat", 1: "कुत्ता", **{index: f"class {index}" for index
 SIZE = (64, 64)
 RTX = runtimes.RTX.version()
 ADA = ("NVIDIA Pretend 4090", (8, 9))
+NOTHING = ({}, {}, 0, 0, [])
+"""What is left on the double of a GPU when all is closed."""
+ENDED = [("IExecutionContext", True), ("ICudaEngine", True), ("Runtime", True)]
+"""What TensorRT made, in the order in which it has to go: each while the GPU's context is current."""
 
 built_here = pytest.mark.skipif(RTX is None, reason="TensorRT-RTX is not installed")
 
@@ -176,9 +182,23 @@ def test_named_gpus_are_built_for_and_no_others(made):
 
 
 @built_here
-def test_a_gpu_that_is_not_known_is_refused_with_those_that_are(upstream, tmp_path):
+def test_the_gpus_that_can_be_named_are_those_that_the_runtime_builds_for(upstream, tmp_path, monkeypatch):
+    real = runtimes.imported(runtimes.RTX).ComputeCapability.__members__
+    assert {name.lower() for name in real if name.startswith("SM")} == set(runtimes.RTX_TARGETS)
+    monkeypatch.setattr("segkit.plugins.engine.RTX_TARGETS", ("sm99",))  # another version of the runtime might
     with pytest.raises(ExportError, match=r"does not build for sm99, but for sm75, sm80, .*sm89"):
         build(upstream(), tmp_path / "x.engine", runtime="rtx", target="sm99")
+
+
+@built_here
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("sm86,SM89, ", ("sm86", "sm89")), (89, ("sm89",)), ("89,sm89", ("sm89",)), (["SM75", 120], ("sm75", "sm120"))],
+    ids=str,
+)
+def test_gpus_and_runtimes_may_be_written_as_people_do(written, meant):
+    asked = parsed(runtime="RTX", target=written)
+    assert (asked.runtime, asked.target) == (runtimes.RuntimeName.RTX, meant)
 
 
 @built_here
@@ -272,17 +292,36 @@ def fake_plan(runtime, version, body=b"x" * 1000):
     return struct.pack("<4sI8xQ4B", mark, 0, 28 + len(body), *map(int, version.split("."))) + body
 
 
-def test_a_plain_plan_reads_a_file_beside_it(tmp_path):
+def test_a_plain_plan_reads_a_file_beside_it_that_names_it(tmp_path):
     path = tmp_path / "model.engine"
-    path.write_bytes(fake_plan("standard", "10.13.3.9"))
+    path.write_bytes(plan := fake_plan("standard", "10.13.3.9"))
     assert BACKEND.recognises(path).confidence == 100
     assert BACKEND.read_metadata(path) is None
+    said = {"names": {"0": "cat"}, "task": "segment", "engine": {"sha256": hashlib.sha256(plan).hexdigest()}}
     for name, imgsz in (("model.json", 320), ("model.engine.json", 640)):  # the longer name wins
-        (tmp_path / name).write_text(json.dumps({"names": {"0": "cat"}, "imgsz": [imgsz, imgsz], "task": "segment"}))
+        (tmp_path / name).write_text(json.dumps(said | {"imgsz": [imgsz, imgsz]}))
         assert BACKEND.read_metadata(path).imgsz == (imgsz, imgsz)
-    (tmp_path / "model.engine.json").write_text("[1]")
-    with pytest.raises(ModelFileError, match=r"model\.engine\.json.*no JSON object"):
-        BACKEND.read_metadata(path)
+    path.write_bytes(plan[:-1] + b"y")
+    assert BACKEND.read_metadata(path) is None, "they are of another plan"
+
+
+@pytest.mark.parametrize(
+    "unrelated",
+    ["[1]", "{", '{"images": [], "annotations": []}', '{"names": {"0": "dog"}}', '{"engine": "v8"}', '{"engine": {}}'],
+)
+def test_a_file_of_anybody_beside_a_plain_plan_is_left_alone(tmp_path, unrelated):
+    path = tmp_path / "m.engine"
+    path.write_bytes(fake_plan("standard", "10.13.3.9"))
+    (tmp_path / "m.json").write_text(unrelated)
+    assert BACKEND.read_metadata(path) is None
+
+
+def test_what_stands_in_front_serves_beside_the_plan_alone(file, tmp_path):
+    found = read_engine(file())
+    (tmp_path / "alone.engine").write_bytes(plan_of(found.path))
+    (tmp_path / "alone.json").write_bytes(found.path.read_bytes()[4 : found.start])
+    assert BACKEND.read_metadata(tmp_path / "alone.engine") == found.metadata()
+    assert read_engine(tmp_path / "alone.engine").built == found.built
 
 
 def test_a_file_of_another_tool_is_read(tmp_path):
@@ -465,6 +504,36 @@ def test_a_gpu_of_another_kind_is_refused_and_both_are_named(file, targets, capa
     assert f"runtime=rtx target={device.kind}" in str(refusal.value)
 
 
+@pytest.mark.parametrize("capability", [(9, 0), (10, 0), (8, 7)], ids=str)
+def test_nobody_is_sent_to_a_target_that_would_be_refused(file, capability):
+    built, device = read_engine(file(targets=("sm89",))).built, Device(0, "NVIDIA H100", capability)
+    with pytest.raises(ModelFileError, match=r"again on this GPU with runtime=standard: TensorRT-RTX builds for sm75"):
+        check_device(Path("x"), built, device)
+
+
+def test_another_model_of_the_same_kind_runs_a_standard_plan_and_is_told_of(file, capsys):
+    built = read_engine(file(runtime="standard", version="10.9.0.34", gpu="NVIDIA L4")).built
+    check_device(Path("x.engine"), built, Device(0, "NVIDIA L4", (8, 9)))
+    assert not capsys.readouterr().err
+    check_device(Path("x.engine"), built, Device(0, "NVIDIA L40S", (8, 9)))
+    assert "x.engine was built on NVIDIA L4 and this is NVIDIA L40S" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "words"),
+    [
+        ({"dla": 1}, "cuda:0", "built for a DLA: run it with device=dla:1"),
+        ({}, "dla:1", "built for a GPU: run it with device=0, or export it again with device=dla:1"),
+        ({"runtime": "rtx", "version": "1.7.1.116"}, "dla:0", "TensorRT-RTX, which knows no DLA"),
+    ],
+    ids=str,
+)
+def test_a_plan_for_a_dla_is_not_taken_for_one_of_the_gpu(file, changes, device, words):
+    path = file(**{"runtime": "standard", "version": "10.9.0.34"} | changes)
+    with pytest.raises(ModelFileError, match=words):
+        BACKEND.load(path, load_options(device=device))
+
+
 def test_the_gpu_that_a_standard_plan_was_built_on_is_named(file):
     built = read_engine(file(runtime="standard", version="10.9.0.34", gpu="NVIDIA L4")).built
     with pytest.raises(ModelFileError, match=r"built for NVIDIA L4 \(sm89\) and this is NVIDIA T4 \(sm75\)"):
@@ -481,6 +550,14 @@ def test_without_a_gpu_running_is_refused_as_declared(file):
         assert refusal.value.reason == gap.reason
 
 
+@pytest.mark.skipif(devices.gpu_is_here(), reason="there is a GPU here")
+def test_a_damaged_file_is_damaged_also_where_none_could_run(file):
+    path = file()
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ModelFileError, match="cut off"):
+        Session(BACKEND, path, load_options())
+
+
 def test_versions_are_compared_by_their_numbers():
     assert numbers("10.13.3.9.post1") == (10, 13, 3, 9)
     assert numbers("1.7.1.116") == (1, 7, 1, 116)
@@ -493,7 +570,10 @@ def test_versions_are_compared_by_their_numbers():
     ("options", "problem"),
     [
         ({"target": "sm89"}, r"target.*needs runtime=rtx"),
-        ({"runtime": "rtx", "target": "rtx4090"}, "target"),
+        ({"runtime": "rtx", "target": "rtx4090"}, "target='rtx4090'.*builds for sm75, .*sm121"),
+        ({"runtime": "rtx", "target": "sm10"}, "target='sm10'.*builds for sm75"),
+        ({"runtime": "rtx", "target": "sm90"}, "target='sm90'.*export on a GPU of another kind with runtime=standard"),
+        ({"runtime": "rtx", "device": "cuda:5"}, r"device=cuda:5 .*needs runtime=standard.*target="),
         ({"max_imgsz": 1280}, r"needs dynamic=True"),
         ({"dynamic": True, "imgsz": 640, "max_imgsz": 320}, r"imgsz=\(640, 640\) is larger"),
         ({"device": "cpu"}, r"NVIDIA devices alone"),
@@ -523,9 +603,22 @@ def test_a_standard_plan_needs_a_gpu_to_build_and_its_package(monkeypatch):
         parsed(runtime="rtx")
 
 
+@pytest.mark.parametrize("device", ["dla:0", "cuda:5"])
+def test_a_device_that_is_named_is_never_passed_over_for_rtx(monkeypatch, device):
+    installed(monkeypatch, rtx="1.7")
+    monkeypatch.setattr(devices, "DRIVERS", ())
+    with pytest.raises(UnsupportedError, match=rf"device={device}, which needs runtime=standard \(needs-hardware"):
+        parsed(device=device, half=True)
+    monkeypatch.setattr(devices, "DRIVERS", ("/",))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(MissingDependencyError, match=r'Run: pip install "tensorrt>=10\.0"$'):
+        parsed(device=device, half=True)
+    assert parsed(device="0").asked_runtime is None, "the default, which says nothing"
+
+
 def test_what_is_missing_depends_on_the_gpu(monkeypatch):
     monkeypatch.setattr("segkit.core.backend.format.installed_version", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r'Run: pip install "tensorrt>=10\.0"$'):
+    with pytest.raises(MissingDependencyError, match=r'Run: pip install "tensorrt>=10\.0" "cuda-bindings>=12\.9"$'):
         declared(with_gpu=True).require(Feature.EXPORT)
     with pytest.raises(MissingDependencyError, match=r"libs>=1\.7.*bindings>=1\.7"):
         declared(with_gpu=False).require(Feature.EXPORT)
@@ -723,12 +816,80 @@ def test_outputs_belong_to_the_caller_and_nothing_is_left_on_the_gpu(standard, c
     before = first.boxes.copy(), first.prototypes.copy()
     taken = cuda.allocations
     second = predictor.run(made_up.pictures(1, SIZE, seed=2))
-    assert cuda.allocations == taken == 3, "the buffers of the first run serve the second"
+    assert cuda.allocations == taken == 6, "the buffers of the first run, three on each side, serve the second"
     assert not np.array_equal(first.boxes, second.boxes)
     predictor.close()
     assert (before[0] == first.boxes).all()
     assert (before[1] == first.prototypes).all()
-    assert (cuda.memory, cuda.retained, cuda.streams, cuda.stack) == ({}, 0, 0, [])
+    assert cuda.left == NOTHING
+    assert cuda.ended[-3:] == ENDED
+
+
+def refuse(monkeypatch):
+    monkeypatch.setattr(tensorrt_on_cpu, "__version__", "10.13.3.8")
+    return ["Runtime"]
+
+
+def take_two(monkeypatch):
+    monkeypatch.setattr(tensorrt_on_cpu.ICudaEngine, "get_tensor_mode", lambda *_: tensorrt_on_cpu.TensorIOMode.INPUT)
+    return ["ICudaEngine", "Runtime"]
+
+
+def have_no_room(monkeypatch):
+    monkeypatch.setattr(tensorrt_on_cpu.ICudaEngine, "create_execution_context", lambda _: None)
+    return ["ICudaEngine", "Runtime"]
+
+
+@pytest.mark.parametrize("fail", [refuse, take_two, have_no_room])
+def test_what_the_runtime_made_is_gone_before_the_context_where_loading_fails(standard, cuda, monkeypatch, fail):
+    path = standard()
+    cuda.ended.clear()
+    ended = [(name, True) for name in fail(monkeypatch)]
+    with pytest.raises((ModelFileError, RuntimeFailure)) as failure:
+        BACKEND.load(path, load_options())
+    assert cuda.ended == ended, f"while the error stands: {failure.value}"
+    assert cuda.left == NOTHING
+
+
+def test_what_the_runtime_made_is_gone_before_the_context_where_a_run_fails(standard, cuda, monkeypatch):
+    monkeypatch.setattr(tensorrt_on_cpu.IExecutionContext, "execute_async_v3", lambda *_: False)
+    predictor = BACKEND.load(standard(), load_options())
+    cuda.ended.clear()
+    with pytest.raises(RuntimeFailure) as failure:
+        predictor.run(made_up.pictures(1, SIZE))
+    predictor.close()
+    assert cuda.ended == ENDED, f"while the error stands: {failure.value}"
+    assert cuda.left == NOTHING
+
+
+@pytest.mark.parametrize("function", ["cuMemFree", "cuMemFreeHost", "cuStreamSynchronize", "cuStreamDestroy"])
+def test_closing_goes_on_where_a_step_of_it_fails(standard, cuda, function):
+    """As after an illegal access, when every call says so."""
+    predictor = BACKEND.load(standard(), load_options())
+    predictor.run(made_up.pictures(1, SIZE))
+    cuda.ended.clear()
+    cuda.failing.add(function)
+    with pytest.raises(RuntimeFailure, match=f"{function} gives CUDA_ERROR_ILLEGAL_ADDRESS"):
+        predictor.close()
+    memory, locked, *others = cuda.left
+    assert (cuda.ended, others) == (ENDED, [0, 0, []])
+    assert (len(memory), len(locked)) == (3 * (function == "cuMemFree"), 3 * (function == "cuMemFreeHost"))
+
+
+def test_a_gpu_that_gives_no_stream_is_left_again(cuda):
+    cuda.failing.add("cuStreamCreate")
+    with pytest.raises(RuntimeFailure, match="cuStreamCreate gives"):
+        Gpu.open(0)
+    assert cuda.left == NOTHING
+
+
+def test_a_builder_is_gone_before_the_context_where_it_fails(cuda, weights, tmp_path):
+    asked = ONNX.format.parse_export_options({"imgsz": SIZE, "nms": True})
+    ONNX.export(ExportJob(weights, None, tmp_path / "nms.onnx", asked, metadata_for(asked)))
+    with pytest.raises(ExportError) as failure:
+        build(tmp_path / "nms.onnx", tmp_path / "x.engine")
+    assert sorted(cuda.ended) == [("Builder", True), ("INetworkDefinition", True)], failure.value
+    assert cuda.left == NOTHING
 
 
 def test_threads_take_turns_and_each_has_the_context(standard, expected):
@@ -796,8 +957,14 @@ def test_too_little_memory_is_one_line_and_the_predictor_goes_on(standard, cuda,
     batch = made_up.pictures(1, SIZE)
     with BACKEND.load(standard(), load_options()) as predictor:
         cuda.room = 1000
-        with pytest.raises(RuntimeFailure, match="cuMemAlloc_v2 gives CUDA_ERROR_OUT_OF_MEMORY"):
+        with pytest.raises(RuntimeFailure, match="cuMemAlloc gives CUDA_ERROR_OUT_OF_MEMORY"):
             predictor.run(batch)
+        cuda.room = 1 << 30
+        cuda.failing.add("cuMemAllocHost")
+        with pytest.raises(RuntimeFailure, match="cuMemAllocHost gives"):
+            predictor.run(batch)
+        assert cuda.memory == {}, "one side without the other serves nobody"
+        cuda.failing.clear()
         assert cuda.stack == []
         cuda.room = 1 << 30
         assert max(errors(predictor.run(batch), expected(batch))) <= 5e-3
@@ -845,27 +1012,58 @@ def test_a_runtime_that_cannot_be_imported_is_one_line(gpus, standard, tmp_path)
 def test_buffers_grow_and_are_given_back():
     log = []
     gpu = SimpleNamespace(
-        allocate=lambda size: log.append(size) or 1000 + len(log), free=lambda address: log.append(-address)
+        allocate=lambda size: log.append(f"gpu {size}") or len(log),
+        allocate_host=lambda size: log.append(f"host {size}") or len(log),
+        free=lambda address: log.append(f"gpu -{address}"),
+        free_host=lambda address: log.append(f"host -{address}"),
     )
     buffers = Buffers(gpu)
-    assert [buffers.of("a", size) for size in (10, 5, 10, 20)] == [1001, 1001, 1001, 1003]
+    assert [buffers.of("a", size).device for size in (10, 5, 10, 20)] == [1, 1, 1, 5]
     buffers.close()
     buffers.close()
-    assert log == [10, -1001, 20, -1003]
+    assert log == ["gpu 10", "host 10", "host -2", "gpu -1", "gpu 20", "host 20", "host -6", "gpu -5"]
 
 
 def test_a_gpu_that_is_closed_leaves_nothing(cuda):
     with Gpu.open(0) as gpu, gpu.current():
         assert gpu.stream == 555
-        sent, address = np.arange(4, dtype=np.float32), gpu.allocate(16)
-        gpu.upload(address, sent)
-        back = np.zeros(4, np.float32)
-        gpu.download(back, address)
-        assert not back.any(), "it is queued"
+        buffers = Buffers(gpu)
+        sent = buffers.of("sent", 100)
+        array = sent.array((2, 2), np.dtype(np.float32))
+        array[:] = [[0, 1], [2, 3]]
+        gpu.upload(sent, array.nbytes)
+        back = Buffer(sent.size, sent.device, buffers.of("back", 16).host)
+        gpu.download(back, 16)
+        assert back.array((4,), np.dtype(np.float32)).tolist() != [0, 1, 2, 3], "it is queued"
         gpu.wait()
-        assert back.tolist() == [0, 1, 2, 3]
-        gpu.free(address)
-    assert (cuda.retained, cuda.streams, cuda.memory, cuda.stack) == (0, 0, {}, [])
+        assert back.array((4,), np.dtype(np.float32)).tolist() == [0, 1, 2, 3]
+        buffers.close()
+    gpu.close()
+    assert cuda.left == NOTHING
+
+
+def test_the_double_of_the_driver_has_no_names_that_the_bindings_lack():
+    real = pytest.importorskip("cuda.bindings.driver")
+    for name in (each for each in vars(Cuda) if each.startswith("cu")):
+        assert hasattr(real, name), name
+    for kind in (CUresult, CUdevice_attribute, CUstream_flags):
+        assert {each.name: each.value for each in kind} == {
+            each.name: int(getattr(getattr(real, kind.__name__), each.name)) for each in kind
+        }
+
+
+@pytest.mark.skipif(devices.gpu_is_here(), reason="there is a GPU here")
+def test_the_bindings_say_that_there_is_no_driver():
+    pytest.importorskip("cuda.bindings.driver")
+    with pytest.raises(RuntimeFailure, match=r"the NVIDIA driver cannot be called \(cuInit: ") as failure:
+        Driver.of_this_machine()
+    assert "\n" not in str(failure.value)
+
+
+def test_without_the_bindings_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    with pytest.raises(MissingDependencyError, match=r'pip install "cuda-bindings>=12\.9"$'):
+        Driver.of_this_machine()
 
 
 # -- inspection
@@ -891,5 +1089,5 @@ def test_inspecting_tells_the_gpu_that_a_plan_was_built_on(file):
 
 def test_the_doctor_does_not_take_the_two_runtimes_for_rivals():
     for with_gpu in (True, False):
-        assert not any(need.rivals for need in declared(with_gpu=with_gpu).requires)
+        assert not any(need.rivals and need.alternatives for need in declared(with_gpu=with_gpu).requires)
     assert all(need.rivals for need in ONNX.format.requires)

@@ -20,7 +20,7 @@ from segkit.core.backend.metadata import Metadata
 from segkit.core.backend.options import LoadOptions
 from segkit.core.backend.returned import metadata_of
 from segkit.core.cores import physical
-from segkit.core.errors import OptionError, RuntimeFailure, SourceError
+from segkit.core.errors import OptionError, RuntimeFailure, SourceError, UnsupportedError
 from segkit.core.images import ImageBatch, Size, round_up
 from segkit.core.images.sources import Item
 from segkit.core.inference.arguments import PredictArguments
@@ -65,7 +65,11 @@ class Session:
             ModelFileError, RuntimeFailure: the file cannot be loaded.
         """
         self.format = backend.format
-        self.format.require(Feature.PREDICT)
+        try:
+            self.format.require(Feature.PREDICT)
+        except UnsupportedError:
+            metadata_of(backend, path)  # a damaged file runs nowhere: whoever must find a machine for it learns it here
+            raise
         self.metadata: Metadata = metadata_of(backend, path) or Metadata()
         self._load = partial(RUNNERS[self.format.concurrency], backend, path)
         self._runner = self._load(options)

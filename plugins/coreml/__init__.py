@@ -32,12 +32,15 @@ from segkit.core.errors import OptionError
 
 MACOS = sys.platform == "darwin"
 
+MOST = 64
+"""Pictures in one run of a package whose batch is free: Core ML plans its memory for the most that may come."""
+
 
 class CoreMLExportOptions(SelectingExportOptions):
     """Options of `segkit export format=coreml`."""
 
     dynamic: Annotated[bool, Switches({True: Feature.DYNAMIC_BATCH})] = Field(
-        default=False, description="leave the batch free, up to 64; batch is then only the default"
+        default=False, description=f"leave the batch free, up to {MOST}; batch is then only the default"
     )
     image: bool | None = Field(
         default=None,
@@ -63,7 +66,13 @@ class CoreMLExportOptions(SelectingExportOptions):
         return False
 
     @model_validator(mode="after")
-    def _one_picture(self) -> CoreMLExportOptions:
+    def _batch_fits(self) -> CoreMLExportOptions:
+        if self.dynamic and self.batch > MOST:
+            raise OptionError.invalid(
+                "batch",
+                self.batch,
+                f"with dynamic=True a package takes up to {MOST} pictures in one run; segkit cuts more into portions",
+            )
         if self.image and self._several:
             asking = "dynamic=True" if self.dynamic else f"batch={self.batch}"
             raise OptionError(f"Options image=True and {asking} exclude each other: an image input takes one picture.")

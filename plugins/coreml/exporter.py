@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,10 @@ import numpy as np
 from segkit.core.backend import ExportJob, Metadata, Precision
 from segkit.core.errors import ExportError
 from segkit.core.graph import Program, capture
-from segkit.plugins.coreml import CoreMLExportOptions
+from segkit.plugins.coreml import MOST, CoreMLExportOptions
 from segkit.plugins.coreml.half import InHalf, check_range
 from segkit.plugins.coreml.rounding import FEWEST, rounded
 from segkit.plugins.coreml.selection import add_selection
-from segkit.plugins.coreml.source import MOST
 from segkit.plugins.coreml.toolchain import coremltools, quiet
 
 DATED = "com.github.apple.coremltools.conversion_date"
@@ -129,7 +129,12 @@ def _save(model: Any, target: Path) -> None:
     (made / DEBUG).unlink(missing_ok=True)
     if target.exists():
         shutil.rmtree(target)
+    target.mkdir()
+    mode = stat.S_IMODE(target.stat().st_mode)  # of a new folder; coremltools' own are closed to everybody else
+    target.rmdir()
     made.rename(target)
+    for path in (target, *target.rglob("*")):
+        path.chmod(mode if path.is_dir() else mode & ~0o111)
 
 
 def _first_line(error: Exception) -> str:

@@ -14,13 +14,11 @@ from segkit.core.backend.batching import run_in_chunks
 from segkit.core.backend.layouts import Known, arrange
 from segkit.core.errors import ModelFileError, OptionError
 from segkit.core.images import ImageBatch
+from segkit.plugins.coreml import MOST
 from segkit.plugins.coreml.package import Description, words
 
 Array = NDArray[Any]
 Compute = Callable[[Array], Sequence[Array]]
-
-MOST = 64
-"""Pictures in one run of a package whose batch is free: Core ML plans its memory for the most that may come."""
 
 
 class Intake:

@@ -30,8 +30,8 @@ from segkit.core.backend import (
 )
 from segkit.core.backend.options import Device, ImgSize
 from segkit.core.errors import OptionError, UnsupportedError
-from segkit.plugins.engine.devices import dla_core, gpu_is_here, is_gpu
-from segkit.plugins.engine.runtimes import RTX, STANDARD, RuntimeName, require
+from segkit.plugins.engine.devices import dla_core, gpu_index, gpu_is_here, is_gpu
+from segkit.plugins.engine.runtimes import BINDINGS, RTX, RTX_TARGETS, STANDARD, RuntimeName, require
 
 ROOM = 2
 """Times the size that a file of free size is made for is the largest that it takes, unless told."""
@@ -44,8 +44,26 @@ STRIDE = 32
 
 
 def _targets(value: Any) -> Any:
-    """As users write them, "sm86,sm89", to ("sm86", "sm89")."""
-    return tuple(part.strip().lower() for part in value.split(",")) if isinstance(value, str) else value
+    """As users write them, "sm86,SM89" or 86, to ("sm86", "sm89")."""
+    parts = str(value).split(",") if isinstance(value, str | int) else value
+    if not isinstance(parts, list | tuple):
+        return value
+    names = (str(part).strip().lower() for part in parts)
+    return tuple(dict.fromkeys(f"sm{name}" if name.isdigit() else name for name in names if name))
+
+
+def _target(value: str) -> str:
+    if value in RTX_TARGETS:
+        return value
+    raise OptionError.invalid(
+        "target",
+        value,
+        f"TensorRT-RTX builds for {', '.join(RTX_TARGETS)}; export on a GPU of another kind with runtime=standard",
+    )
+
+
+def _runtime(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _device(value: str) -> str:
@@ -54,11 +72,10 @@ def _device(value: str) -> str:
     raise OptionError.invalid("device", value, "TensorRT computes on NVIDIA devices alone: 0, cuda:0, cuda:1, dla:0, …")
 
 
-Target = Annotated[str, Field(pattern=r"^sm\d{2,3}$")]
+Target = Annotated[str, AfterValidator(_target)]
 """A kind of GPU by its compute capability: sm89 is 8.9."""
 
 EngineDevice = Annotated[Device, AfterValidator(_device)]
-
 
 NO_GPU = Gap(
     GapKind.NEEDS_HARDWARE,
@@ -81,18 +98,31 @@ class EngineExportOptions(ExportOptions):
     workspace: float | None = Field(
         default=None, gt=0, le=1024, description="GiB that the builder may use for a layer (default: all there is)"
     )
-    runtime: RuntimeName | None = Field(
+    runtime: Annotated[RuntimeName, BeforeValidator(_runtime)] | None = Field(
         default=None,
         description="what will run the file: standard (TensorRT) or rtx (TensorRT-RTX); default: standard where it is "
         "installed and a GPU is here, else rtx",
     )
     target: Annotated[tuple[Target, ...], BeforeValidator(_targets)] = Field(
         default=(),
-        description="GPUs that an rtx file is for, as sm86,sm89; needs no GPU here (default: sm80 and all newer)",
+        description=f"GPUs that an rtx file is for: {', '.join(RTX_TARGETS)}, or several by commas; needs no GPU "
+        "here (default: sm80 and all newer)",
     )
     device: EngineDevice = Field(
         default="cuda:0", description="where a standard file is built and for: cuda:0, cuda:1, or dla:0 on a Jetson"
     )
+
+    @property
+    def asked_runtime(self) -> RuntimeName | None:
+        """The runtime that is asked for, by its name or by a device: RTX builds for none of this machine's. None where
+        what is installed decides.
+        """
+        return RuntimeName.STANDARD if self.runtime is None and self._names_device else self.runtime
+
+    @property
+    def _names_device(self) -> bool:
+        """Whether another device than the first GPU is asked for."""
+        return dla_core(self.device) is not None or gpu_index(self.device) > 0
 
     def largest(self) -> tuple[int, int]:
         """(height, width) of the largest input of a file of free size."""
@@ -108,17 +138,23 @@ class EngineExportOptions(ExportOptions):
             raise OptionError("Option max_imgsz bounds a free size: it needs dynamic=True.")
         if any(most < side for most, side in zip(self.largest(), self.imgsz, strict=True)):
             raise OptionError.invalid("max_imgsz", self.max_imgsz, f"imgsz={self.imgsz} is larger")
+        if dla_core(self.device) is not None:
+            self._check_dla()
+        if self._names_device and self.runtime is RuntimeName.RTX:
+            raise OptionError(
+                f"Option device={self.device} says where a standard file is built, and for what: it needs "
+                "runtime=standard. An rtx file is for kinds of GPU, here or not: name them with target=sm86,sm89."
+            )
         if self.target and self.runtime is not RuntimeName.RTX:
             raise OptionError(
                 "Option target names GPUs that are not here, which TensorRT-RTX alone can build for: it needs "
                 "runtime=rtx. A standard file is for the GPU that builds it."
             )
-        if dla_core(self.device) is not None:
-            self._check_dla()
-        if self.runtime is RuntimeName.STANDARD and not gpu_is_here():
-            raise UnsupportedError("engine", "export with runtime=standard", NO_GPU.kind, NO_GPU.reason)
-        if self.runtime:
-            require(self.runtime)
+        if self.asked_runtime is RuntimeName.STANDARD and not gpu_is_here():
+            how = "runtime=standard" if self.runtime else f"device={self.device}, which needs runtime=standard"
+            raise UnsupportedError("engine", f"export with {how}", NO_GPU.kind, NO_GPU.reason)
+        if self.asked_runtime:
+            require(self.asked_runtime)
         return self
 
     def _check_dla(self) -> None:
@@ -140,7 +176,8 @@ def _requirements(*, with_gpu: bool) -> tuple[Requirement, ...]:
     """Either runtime will do where there is a GPU; without one, TensorRT-RTX alone can build."""
     if with_gpu:
         alternatives = (*STANDARD.alternatives, *RTX.distributions)
-        return (Requirement(STANDARD.requirements[0], alternatives=alternatives, rivals=False),)
+        runtime = Requirement(STANDARD.requirements[0], alternatives=alternatives, rivals=False)
+        return runtime, Requirement(BINDINGS)
     return tuple(Requirement(text, alternatives=RTX.alternatives, rivals=False) for text in RTX.requirements)
 
 

@@ -1,9 +1,9 @@
 """The outside of an engine file, read with nothing but Python: metadata in front of a plan, or a plan alone.
 
 In front stand four bytes, little-endian: the length of the JSON document that follows; then comes the plan. Other tools
-write plans without it; their metadata may be in a file beside them. Of a plan itself only its first bytes are looked
-at: a mark that tells the runtime, and the version that built it (both runtimes have them where TensorRT's own tools
-look), and for TensorRT-RTX the length of the whole.
+write plans without it; their metadata may be in a file beside them that names the plan by its digest. Of a plan itself
+only its first bytes are looked at: a mark that tells the runtime, and the version that built it (both runtimes have
+them where TensorRT's own tools look), and for TensorRT-RTX the length of the whole.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from segkit.plugins.engine.runtimes import RUNTIMES, RuntimeName
 
 KEY = "engine"
 """Of the metadata: what segkit says about the plan itself, for those who want to run it."""
+
+DIGEST = "sha256"
+"""Of the plan, in what is said about it."""
 
 MARKS = {b"ftrt": RuntimeName.STANDARD, b"vtrt": RuntimeName.RTX}
 """First bytes of a plan."""
@@ -122,7 +125,7 @@ class EngineFile:
             ModelFileError: it is not understood.
         """
         found = (self.raw or {}).get(KEY)
-        if found is None:
+        if found is None or (isinstance(found, dict) and found.keys() == {DIGEST}):
             return None
         try:
             return Built.model_validate(found)
@@ -177,7 +180,7 @@ def read_engine(path: Path) -> EngineFile:
     try:
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[:4] in MARKS:
-                return EngineFile(path, _beside(path), 0, _plan(path, data, 0))
+                return EngineFile(path, _beside(path, data), 0, _plan(path, data, 0))
             raw, start = _header(path, data)
             return EngineFile(path, raw, start, _plan(path, data, start))
     except OSError as error:
@@ -195,25 +198,33 @@ def _header(path: Path, data: mmap.mmap) -> tuple[dict[str, Any], int]:
         raise ModelFileError(path, _other_kind(data))
     if start >= len(data):
         raise ModelFileError(path, "it is cut off in its metadata: there is no plan in it")
-    return _document(path, data[_PREFIX.size : start], "its metadata"), start
+    found = _object(data[_PREFIX.size : start])
+    if found is None:
+        raise ModelFileError(path, "its metadata cannot be understood: no JSON object")
+    return found, start
 
 
-def _beside(path: Path) -> dict[str, Any] | None:
-    """Metadata of a plan that has none in front: model.engine.json or model.json."""
+def _beside(path: Path, plan: mmap.mmap) -> dict[str, Any] | None:
+    """Metadata of a plan that has none in front: model.engine.json or model.json. Files of that name may be anybody's:
+    it is the one that names this plan by its digest.
+    """
     for place in (path.with_name(f"{path.name}.json"), path.with_suffix(".json")):
-        if place.is_file():
-            return _document(place, place.read_bytes(), "it")
+        if not place.is_file() or place.stat().st_size > LARGEST_HEADER:
+            continue
+        found = _object(place.read_bytes())
+        said = found.get(KEY) if found else None
+        if isinstance(said, dict) and said.get(DIGEST) == hashlib.sha256(plan).hexdigest():
+            return found
     return None
 
 
-def _document(path: Path, text: bytes, what: str) -> dict[str, Any]:
+def _object(text: bytes) -> dict[str, Any] | None:
+    """A JSON object; None where it is none."""
     try:
         found: Any = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise ModelFileError(path, f"{what} cannot be understood: no JSON object")
-    return found
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _plan(path: Path, data: mmap.mmap, start: int) -> Plan:

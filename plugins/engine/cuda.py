@@ -1,83 +1,80 @@
-"""The few calls of the CUDA driver that running a plan takes: a context, a stream, memory, copies.
+"""The few calls of the CUDA driver that running a plan takes, through NVIDIA's cuda-bindings: a context, a stream,
+memory on both sides, copies.
 
-The driver is a part of every machine that can run a plan, and no package has to fit its version. TensorRT, torch and
-others use the same context of a GPU (its primary one), so addresses and streams may be passed between them.
+TensorRT, torch and others use the same context of a GPU (its primary one), so addresses and streams may be passed
+between them. What is taken is given back last first, also where taking or giving back fails half-way.
 """
 
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import prod
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.core.errors import OptionError, RuntimeFailure
+from segkit.core.errors import MissingDependencyError, OptionError, RuntimeFailure
 from segkit.plugins.engine.fitting import Device
-
-_MAJOR, _MINOR = 75, 76
-"""Attributes of a device: both halves of its compute capability."""
-
-_NON_BLOCKING = 1
-"""Of a stream: it does not wait for the default one."""
+from segkit.plugins.engine.runtimes import BINDINGS
 
 
 class Driver:
-    """The driver's library."""
+    """The driver, by the functions of `cuda.bindings.driver`."""
 
-    def __init__(self, library: Any) -> None:
+    def __init__(self, functions: Any) -> None:
         """Start it.
 
         Raises:
-            RuntimeFailure: it does not start.
+            RuntimeFailure: there is none, or it does not start.
         """
-        self._library = library
-        self.call("cuInit", c_uint(0))
+        self.names = functions
+        self.call("cuInit", 0)
 
     @classmethod
     def of_this_machine(cls) -> Driver:
         """The installed one.
 
         Raises:
-            RuntimeFailure: there is none, or it does not start.
+            MissingDependencyError: cuda-bindings is not installed.
+            RuntimeFailure: there is no driver, or it does not start.
         """
-        name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
         try:
-            return cls(ctypes.CDLL(name))
-        except OSError as error:
-            raise RuntimeFailure("engine", f"the NVIDIA driver cannot be loaded ({error})") from None
+            from cuda.bindings import driver
+        except ImportError:
+            raise MissingDependencyError((BINDINGS,), "TensorRT on a GPU") from None
+        return cls(driver)
 
-    def call(self, function: str, *arguments: Any) -> None:
-        """Call a function.
+    def call(self, function: str, *arguments: Any) -> Any:
+        """Call a function; what it gives, None where that is nothing.
 
         Raises:
-            RuntimeFailure: it says that it failed.
+            RuntimeFailure: it says that it failed, or this driver has it not.
         """
-        code = getattr(self._library, function)(*arguments)
-        if code:
-            name, text = c_char_p(), c_char_p()
-            self._library.cuGetErrorName(c_int(code), byref(name))
-            self._library.cuGetErrorString(c_int(code), byref(text))
-            said = ": ".join(part.decode() for part in (name.value, text.value) if part)
-            raise RuntimeFailure("engine", f"{function} gives {said or f'error {code}'}")
+        try:
+            code, *given = getattr(self.names, function)(*arguments)
+            if int(code):
+                texts = (getattr(self.names, ask)(code)[1] for ask in ("cuGetErrorName", "cuGetErrorString"))
+                said = ": ".join(text.decode() for text in texts if text)
+                raise RuntimeFailure("engine", f"{function} gives {said or f'error {int(code)}'}")
+        except RuntimeError as error:  # from the bindings: no driver, or an old one
+            raise RuntimeFailure("engine", f"the NVIDIA driver cannot be called ({function}: {error})") from None
+        return given[0] if given else None
 
     def devices(self) -> list[Device]:
         """The GPUs, in the driver's order."""
-        count = c_int()
-        self.call("cuDeviceGetCount", byref(count))
-        return [self._device(index) for index in range(count.value)]
+        return [self._device(index) for index in range(self.call("cuDeviceGetCount"))]
 
     def _device(self, index: int) -> Device:
-        handle, major, minor, name = c_int(), c_int(), c_int(), ctypes.create_string_buffer(256)
-        self.call("cuDeviceGet", byref(handle), c_int(index))
-        self.call("cuDeviceGetName", name, c_int(len(name)), handle)
-        self.call("cuDeviceGetAttribute", byref(major), c_int(_MAJOR), handle)
-        self.call("cuDeviceGetAttribute", byref(minor), c_int(_MINOR), handle)
-        return Device(index, name.value.decode(errors="replace"), (major.value, minor.value))
+        handle = self.call("cuDeviceGet", index)
+        name = self.call("cuDeviceGetName", 256, handle).partition(b"\0")[0].decode(errors="replace")
+        attributes = self.names.CUdevice_attribute
+        major = self.call("cuDeviceGetAttribute", attributes.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, handle)
+        minor = self.call("cuDeviceGetAttribute", attributes.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, handle)
+        return Device(index, name.strip(), (major, minor))
 
 
 class Gpu:
@@ -91,11 +88,15 @@ class Gpu:
         """
         self.device = device
         self._call = driver.call
-        self._handle, self._context, self._stream = c_int(), c_void_p(), c_void_p()
-        self._call("cuDeviceGet", byref(self._handle), c_int(device.index))
-        self._call("cuDevicePrimaryCtxRetain", byref(self._context), self._handle)
-        with self.current():
-            self._call("cuStreamCreate", byref(self._stream), c_uint(_NON_BLOCKING))
+        handle = self._call("cuDeviceGet", device.index)
+        with ExitStack() as undo:
+            self._context = self._call("cuDevicePrimaryCtxRetain", handle)
+            undo.callback(self._call, "cuDevicePrimaryCtxRelease", handle)
+            with self.current():
+                # It does not wait for the default stream, nor that for it.
+                self._stream = self._call("cuStreamCreate", int(driver.names.CUstream_flags.CU_STREAM_NON_BLOCKING))
+            undo.callback(self._end_stream)
+            self._undo = undo.pop_all()
 
     @classmethod
     def open(cls, index: int, driver: Driver | None = None) -> Gpu:
@@ -103,6 +104,7 @@ class Gpu:
 
         Raises:
             OptionError: there is none; those that are there are listed.
+            MissingDependencyError: cuda-bindings is not installed.
             RuntimeFailure: the driver or the GPU does not work.
         """
         driver = driver or Driver.of_this_machine()
@@ -115,44 +117,54 @@ class Gpu:
     @property
     def stream(self) -> int:
         """Its handle, as runtimes take it."""
-        return self._stream.value or 0
+        return int(self._stream)
 
     @contextmanager
     def current(self) -> Iterator[None]:
         """For this thread, and for others' code that runs in it."""
-        self._call("cuCtxPushCurrent_v2", self._context)
+        self._call("cuCtxPushCurrent", self._context)
         try:
             yield
         finally:
-            self._call("cuCtxPopCurrent_v2", byref(c_void_p()))
+            self._call("cuCtxPopCurrent")
 
     def allocate(self, size: int) -> int:
         """The address of new memory of `size` bytes on the GPU."""
-        address = c_uint64()
-        self._call("cuMemAlloc_v2", byref(address), c_size_t(size))
-        return address.value
+        return int(self._call("cuMemAlloc", size))
 
     def free(self, address: int) -> None:
-        """Give memory back."""
-        self._call("cuMemFree_v2", c_uint64(address))
+        """Give memory on the GPU back."""
+        self._call("cuMemFree", address)
 
-    def upload(self, address: int, array: NDArray[Any]) -> None:
-        """Queue a copy of a C-contiguous array, which must stay until `wait()`."""
-        self._call("cuMemcpyHtoDAsync_v2", c_uint64(address), _pointer(array), c_size_t(array.nbytes), self._stream)
+    def allocate_host(self, size: int) -> int:
+        """The address of new memory of `size` bytes on this side, page-locked: the GPU copies from and to it by itself,
+        while copies of other memory go through the driver's and are waited for.
+        """
+        return int(self._call("cuMemAllocHost", size))
 
-    def download(self, array: NDArray[Any], address: int) -> None:
-        """Queue a copy into a C-contiguous array, which holds it after `wait()`."""
-        self._call("cuMemcpyDtoHAsync_v2", _pointer(array), c_uint64(address), c_size_t(array.nbytes), self._stream)
+    def free_host(self, address: int) -> None:
+        """Give memory on this side back."""
+        self._call("cuMemFreeHost", address)
+
+    def upload(self, buffer: Buffer, size: int) -> None:
+        """Queue a copy of the first `size` bytes to the GPU; they stay as they are until `wait()`."""
+        self._call("cuMemcpyHtoDAsync", buffer.device, buffer.host, size, self._stream)
+
+    def download(self, buffer: Buffer, size: int) -> None:
+        """Queue a copy of the first `size` bytes from the GPU; they are here after `wait()`."""
+        self._call("cuMemcpyDtoHAsync", buffer.host, buffer.device, size, self._stream)
 
     def wait(self) -> None:
         """Until all that was queued is done."""
         self._call("cuStreamSynchronize", self._stream)
 
     def close(self) -> None:
-        """Leave the context; memory must have been freed."""
+        """Leave the context; memory must have been freed, and what a runtime made in it be gone. Once is enough."""
+        self._undo.close()
+
+    def _end_stream(self) -> None:
         with self.current():
-            self._call("cuStreamDestroy_v2", self._stream)
-        self._call("cuDevicePrimaryCtxRelease_v2", self._handle)
+            self._call("cuStreamDestroy", self._stream)
 
     def __enter__(self) -> Self:
         """The GPU itself."""
@@ -163,31 +175,46 @@ class Gpu:
         self.close()
 
 
+@dataclass(frozen=True)
+class Buffer:
+    """A tensor's memory of `size` bytes twice: the address `device` on the GPU, and `host` here, page-locked."""
+
+    size: int
+    device: int
+    host: int
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """What is here, as an array: a view of this memory, which the next run overwrites."""
+        memory = memoryview((ctypes.c_ubyte * self.size).from_address(self.host))
+        return np.frombuffer(memory, dtype, prod(shape)).reshape(shape)
+
+
 class Buffers:
-    """Memory on a GPU, one piece a tensor: made when first asked for, and kept until a larger one is needed."""
+    """Buffers by the names of tensors: made when first asked for, and kept until a larger one is needed."""
 
     def __init__(self, gpu: Gpu) -> None:
         """None yet."""
         self._gpu = gpu
-        self._held: dict[str, tuple[int, int]] = {}
+        self._held: dict[str, tuple[Buffer, ExitStack]] = {}
 
-    def of(self, name: str, size: int) -> int:
-        """The address of at least `size` bytes."""
-        address, capacity = self._held.get(name, (0, 0))
-        if capacity < size:
-            if address:
-                del self._held[name]
-                self._gpu.free(address)
-            address = self._gpu.allocate(size)
-            self._held[name] = (address, size)
-        return address
+    def of(self, name: str, size: int) -> Buffer:
+        """One of at least `size` bytes."""
+        if name in self._held:
+            buffer, _ = self._held[name]
+            if buffer.size >= size:
+                return buffer
+            self._held.pop(name)[1].close()
+        with ExitStack() as undo:
+            device = self._gpu.allocate(size)
+            undo.callback(self._gpu.free, device)
+            host = self._gpu.allocate_host(size)
+            undo.callback(self._gpu.free_host, host)
+            buffer = Buffer(size, device, host)
+            self._held[name] = buffer, undo.pop_all()
+        return buffer
 
     def close(self) -> None:
         """Give all of it back."""
-        while self._held:
-            self._gpu.free(self._held.popitem()[1][0])
-
-
-def _pointer(array: NDArray[Any]) -> c_void_p:
-    assert array.flags.c_contiguous
-    return c_void_p(np.ascontiguousarray(array).ctypes.data)
+        with ExitStack() as every:
+            while self._held:
+                every.push(self._held.popitem()[1][1])

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from traceback import clear_frames
 from typing import Any
 
 from segkit.core.backend import ExportJob
@@ -38,7 +39,8 @@ def export(job: ExportJob) -> None:
     options = job.options
     assert isinstance(options, EngineExportOptions)
     assert job.upstream is not None
-    runtime = require(options.runtime) if options.runtime else preferred(with_gpu=gpu_is_here())
+    asked = options.asked_runtime
+    runtime = require(asked) if asked else preferred(with_gpu=gpu_is_here())
     with ExitStack() as open_gpu:
         device = None
         if runtime is not RTX:
@@ -47,7 +49,11 @@ def export(job: ExportJob) -> None:
             device = gpu.device
         trt = imported(runtime)
         job.report(f"building with {runtime.title} {trt.__version__} for {_audience(options, device)}")
-        plan, built = _build(trt, runtime, options, job.upstream, device)
+        try:
+            plan, built = _build(trt, runtime, options, job.upstream, device)
+        except BaseException as error:
+            clear_frames(error.__traceback__)  # builder and network go while there is a context, not after it
+            raise
     job.target.write_bytes(pack(job.metadata, built, plan))
 
 

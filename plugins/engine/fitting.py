@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segkit.core.errors import ModelFileError
+from segkit.core.notices import notice
 from segkit.plugins.engine.container import Built, EngineFile, title
-from segkit.plugins.engine.runtimes import RUNTIMES, Runtime, RuntimeName, others
+from segkit.plugins.engine.runtimes import RTX_TARGETS, RUNTIMES, Runtime, RuntimeName, others
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,50 @@ def check_platform(path: Path, built: Built | None) -> None:
 def check_device(path: Path, built: Built | None, device: Device) -> None:
     """Whether the plan is for this GPU; of a file of another tool nothing is known, and the runtime decides.
 
+    Another model of the same kind runs it, and is told of.
+
     Raises:
         ModelFileError: it is for others.
     """
-    if built is None or not built.targets or any(_holds(target, device) for target in built.targets):
+    if built is None or not built.targets:
+        return
+    if any(_holds(target, device) for target in built.targets):
+        if built.gpu and built.gpu != device.name:
+            notice(
+                f"{path.name} was built on {built.gpu} and this is {device.name}, another GPU of the same kind "
+                f"({device.kind}): it may be slower here than a file that is exported here"
+            )
         return
     listed = ", ".join(built.targets)
     made_for = f"{built.gpu} ({listed})" if built.gpu else f"GPUs of the kinds {listed}"
-    again = f"runtime=rtx target={device.kind}" if built.runtime is RuntimeName.RTX else "this GPU"
-    raise ModelFileError(path, f"it was built for {made_for} and this is {device}. Export it again with {again}")
+    again = "Export it again on this GPU"
+    if built.runtime is RuntimeName.RTX:
+        again += (
+            f", or anywhere with runtime=rtx target={device.kind}"
+            if device.kind in RTX_TARGETS
+            else f" with runtime=standard: TensorRT-RTX builds for {', '.join(RTX_TARGETS)} only"
+        )
+    raise ModelFileError(path, f"it was built for {made_for} and this is {device}. {again}")
+
+
+def check_core(file: EngineFile, core: int | None) -> None:
+    """Whether the plan is for a DLA where one is asked for (`core`), and for the GPU where none is. Any core runs what
+    was built for one.
+
+    Raises:
+        ModelFileError: it is for the other.
+    """
+    if core is not None and file.plan.runtime is RuntimeName.RTX:
+        raise ModelFileError(file.path, "it is for TensorRT-RTX, which knows no DLA: run it with device=0")
+    if file.built is None:
+        return
+    if core is None and file.built.dla is not None:
+        raise ModelFileError(file.path, f"it was built for a DLA: run it with device=dla:{file.built.dla}")
+    if core is not None and file.built.dla is None:
+        raise ModelFileError(
+            file.path,
+            f"it was built for a GPU: run it with device=0, or export it again with device=dla:{core}",
+        )
 
 
 def _holds(target: str, device: Device) -> bool:

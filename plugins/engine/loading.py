@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from segkit.core.backend import Feature, Format, LoadOptions, Predictor
 from segkit.plugins.engine.container import read_engine
 from segkit.plugins.engine.cuda import Gpu
 from segkit.plugins.engine.devices import dla_core, gpu_index
-from segkit.plugins.engine.fitting import check_device, check_platform, runtime_for
+from segkit.plugins.engine.fitting import check_core, check_device, check_platform, runtime_for
 from segkit.plugins.engine.predictor import EnginePredictor
 from segkit.plugins.engine.runtimes import imported
 
@@ -17,8 +18,8 @@ def load(fmt: Format, path: Path, options: LoadOptions) -> Predictor:
     """A plan on `options.device`.
 
     Raises:
-        ModelFileError: the file is damaged, or for another runtime, version, platform or GPU.
-        MissingDependencyError: its runtime is not installed.
+        ModelFileError: the file is damaged, or for another runtime, version, platform or device.
+        MissingDependencyError: its runtime, or what calls the driver, is not installed.
         UnsupportedError: this machine has no GPU.
         OptionError: it has not the one that was asked for.
         RuntimeFailure: driver or runtime do not work.
@@ -26,12 +27,12 @@ def load(fmt: Format, path: Path, options: LoadOptions) -> Predictor:
     file = read_engine(path)
     metadata, plan = file.metadata(), file.read_plan()
     check_platform(path, file.built)
+    check_core(file, core := dla_core(options.device))
     runtime = runtime_for(file)
     fmt.require(Feature.PREDICT)
-    gpu = Gpu.open(gpu_index(options.device))
-    try:
+    with ExitStack() as undo:
+        gpu = undo.enter_context(Gpu.open(gpu_index(options.device)))
         check_device(path, file.built, gpu.device)
-        return EnginePredictor(path, plan, metadata, imported(runtime), gpu, dla_core(options.device))
-    except BaseException:
-        gpu.close()
-        raise
+        predictor = EnginePredictor(path, plan, metadata, imported(runtime), gpu, core)
+        undo.pop_all()  # from here on the predictor closes it
+    return predictor

@@ -72,6 +72,13 @@ RTX = Runtime(
     requirements=("tensorrt-rtx-cu13-libs>=1.7", "tensorrt-rtx-cu13-bindings>=1.7"),
     alternatives=("tensorrt-rtx",),
 )
+BINDINGS = "cuda-bindings>=12.9"
+"""What pip is asked for to call the CUDA driver; nothing of CUDA besides the driver is needed for it."""
+
+RTX_TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
+"""Kinds of GPU that TensorRT-RTX can be told to build for: not Hopper (sm90) and the Blackwell of data centres (sm100).
+"""
+
 RUNTIMES = {runtime.name: runtime for runtime in (STANDARD, RTX)}
 
 

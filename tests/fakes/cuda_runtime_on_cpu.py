@@ -3,9 +3,11 @@
 # ruff: noqa: N801, N802, N815 - CUDA has its own way of naming
 from __future__ import annotations
 
-from ctypes import byref, c_size_t, c_uint, c_uint64, c_void_p
+from ctypes import c_ubyte
 from enum import IntEnum
+from typing import Any
 
+import numpy as np
 import tensorrt_on_cpu
 from cuda_on_cpu import Cuda
 
@@ -19,20 +21,23 @@ class cudaMemcpyKind(IntEnum):
 
 
 def cudaStreamCreate() -> tuple[int, int]:
-    stream = c_void_p()
-    return _cuda.cuStreamCreate(byref(stream), c_uint(0)), stream.value or 0
+    return _cuda.cuStreamCreate(0)
 
 
 def cudaStreamSynchronize(stream: int) -> tuple[int]:
-    return (_cuda.cuStreamSynchronize(c_void_p(stream)),)
+    return _cuda.cuStreamSynchronize(stream)
 
 
 def cudaMalloc(size: int) -> tuple[int, int]:
-    address = c_uint64()
-    return _cuda.cuMemAlloc_v2(byref(address), c_size_t(size)), address.value
+    return _cuda.cuMemAlloc(size)
 
 
 def cudaMemcpyAsync(to: int, source: int, size: int, kind: int, stream: int) -> tuple[int]:
     if kind == cudaMemcpyKind.cudaMemcpyHostToDevice:
-        return (_cuda.cuMemcpyHtoDAsync_v2(c_uint64(to), c_void_p(source), c_size_t(size), c_void_p(stream)),)
-    return (_cuda.cuMemcpyDtoHAsync_v2(c_void_p(to), c_uint64(source), c_size_t(size), c_void_p(stream)),)
+        return _cuda.copy(lambda: _cuda.view(to, size), lambda: _here(source, size))
+    return _cuda.copy(lambda: _here(to, size), lambda: _cuda.view(source, size))
+
+
+def _here(address: int, size: int) -> Any:
+    """Bytes of this side, page-locked or not."""
+    return np.frombuffer((c_ubyte * size).from_address(address), np.uint8)

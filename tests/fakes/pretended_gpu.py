@@ -22,11 +22,13 @@ def pretend(patch: pytest.MonkeyPatch, site: Path) -> Callable[..., cuda_on_cpu.
     """Install TensorRT in the new folder `site`; what is returned plugs GPUs in, `(name, (8, 9))` each, and gives their
     driver. Child processes find both, too, and a `cuda.bindings.runtime`: not here, where torch would import it.
     """
-    version = tensorrt_on_cpu.__version__
-    facts, bindings = site / f"tensorrt-{version}.dist-info", site / "children" / "cuda" / "bindings"
-    facts.mkdir(parents=True)
+    for name, version in (("tensorrt", tensorrt_on_cpu.__version__), ("cuda_bindings", "13.5.0")):
+        facts = site / f"{name}-{version}.dist-info"
+        facts.mkdir(parents=True)
+        (facts / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+    bindings = site / "children" / "cuda" / "bindings"
     bindings.mkdir(parents=True)
-    (facts / "METADATA").write_text(f"Name: tensorrt\nVersion: {version}\n")
+    (bindings.parent / "__init__.py").touch()  # not a part of the package of that name that is installed
     (site / "tensorrt.py").write_text("from tensorrt_on_cpu import *\nfrom tensorrt_on_cpu import __version__\n")
     (bindings / "runtime.py").write_text("from cuda_runtime_on_cpu import *\n")
     patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (site, site / "children", FAKES))))

@@ -78,7 +78,14 @@ def session(model: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
 
-class Builder:
+class Ending:
+    """What is kept in a GPU's context, and tells it when it goes: its name, and whether the context was current."""
+
+    def __del__(self) -> None:
+        cuda.ended.append((type(self).__name__, bool(cuda.stack)))
+
+
+class Builder(Ending):
     def __init__(self, log: ILogger) -> None:
         assert log.begun, "the logger's own __init__ has not run"
         self.log = log
@@ -112,7 +119,7 @@ class ITensor:
         self.shape = tuple(side if isinstance(side, int) else -1 for side in entry.shape)
 
 
-class INetworkDefinition:
+class INetworkDefinition(Ending):
     model = b""
 
     def take(self, model: bytes) -> None:
@@ -189,7 +196,7 @@ class IBuilderConfig:
     DLA_core = property(fset=lambda self, core: self.told.update(core=core))
 
 
-class Runtime:
+class Runtime(Ending):
     def __init__(self, log: ILogger) -> None:
         self.log = log
 
@@ -205,7 +212,7 @@ class Runtime:
         return ICudaEngine(bytes(plan[start + length :]), facts, self.log)
 
 
-class ICudaEngine:
+class ICudaEngine(Ending):
     def __init__(self, model: bytes, facts: dict[str, Any], log: ILogger) -> None:
         self.session, self.facts, self.log = session(model), facts, log
         self.profiles = [[tuple(shape) for shape in profile] for profile in facts["profiles"]]
@@ -235,7 +242,7 @@ class ICudaEngine:
         return IExecutionContext(self)
 
 
-class IExecutionContext:
+class IExecutionContext(Ending):
     def __init__(self, engine: ICudaEngine) -> None:
         self.engine, self.active = engine, 0
         self.addresses: dict[str, int] = {}
