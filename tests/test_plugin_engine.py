@@ -292,7 +292,7 @@ def fake_plan(runtime, version, body=b"x" * 1000):
     return struct.pack("<4sI8xQ4B", mark, 0, 28 + len(body), *map(int, version.split("."))) + body
 
 
-def test_a_plain_plan_reads_a_file_beside_it_that_names_it(tmp_path):
+def test_a_plain_plan_reads_a_file_beside_it_unless_that_names_another(tmp_path):
     path = tmp_path / "model.engine"
     path.write_bytes(plan := fake_plan("standard", "10.13.3.9"))
     assert BACKEND.recognises(path).confidence == 100
@@ -303,6 +303,8 @@ def test_a_plain_plan_reads_a_file_beside_it_that_names_it(tmp_path):
         assert BACKEND.read_metadata(path).imgsz == (imgsz, imgsz)
     path.write_bytes(plan[:-1] + b"y")
     assert BACKEND.read_metadata(path) is None, "they are of another plan"
+    (tmp_path / "model.json").write_text(json.dumps({"names": {"0": "dog"}, "imgsz": [96, 96]}))  # of another tool
+    assert BACKEND.read_metadata(path).names == {0: "dog"}
 
 
 @pytest.mark.parametrize(

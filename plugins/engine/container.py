@@ -1,7 +1,7 @@
 """The outside of an engine file, read with nothing but Python: metadata in front of a plan, or a plan alone.
 
 In front stand four bytes, little-endian: the length of the JSON document that follows; then comes the plan. Other tools
-write plans without it; their metadata may be in a file beside them that names the plan by its digest. Of a plan itself
+write plans without it; their metadata may be in a file beside them. Of a plan itself
 only its first bytes are looked at: a mark that tells the runtime, and the version that built it (both runtimes have
 them where TensorRT's own tools look), and for TensorRT-RTX the length of the whole.
 """
@@ -28,6 +28,9 @@ KEY = "engine"
 
 DIGEST = "sha256"
 """Of the plan, in what is said about it."""
+
+_SAID = {"names", "imgsz"}
+"""Keys that tell metadata of a model from any other JSON file."""
 
 MARKS = {b"ftrt": RuntimeName.STANDARD, b"vtrt": RuntimeName.RTX}
 """First bytes of a plan."""
@@ -206,14 +209,16 @@ def _header(path: Path, data: mmap.mmap) -> tuple[dict[str, Any], int]:
 
 def _beside(path: Path, plan: mmap.mmap) -> dict[str, Any] | None:
     """Metadata of a plan that has none in front: model.engine.json or model.json. Files of that name may be anybody's:
-    it is the one that names this plan by its digest.
+    it is one that says what every tool says of a model, and names no other plan by its digest.
     """
     for place in (path.with_name(f"{path.name}.json"), path.with_suffix(".json")):
         if not place.is_file() or place.stat().st_size > LARGEST_HEADER:
             continue
         found = _object(place.read_bytes())
-        said = found.get(KEY) if found else None
-        if isinstance(said, dict) and said.get(DIGEST) == hashlib.sha256(plan).hexdigest():
+        if found is None or not found.keys() >= _SAID:
+            continue
+        said = found.get(KEY)
+        if not isinstance(said, dict) or DIGEST not in said or said[DIGEST] == hashlib.sha256(plan).hexdigest():
             return found
     return None
 
