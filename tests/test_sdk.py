@@ -363,6 +363,13 @@ def test_a_folder_that_is_called_like_an_artefact_is_the_target_and_not_its_plac
     assert target_for(Path(), name, tmp_path / "models") == tmp_path / "models" / name
 
 
+def test_a_folder_that_holds_an_artefact_is_the_target_whatever_its_name(tmp_path):
+    (tmp_path / "out").mkdir()
+    for given in (tmp_path / "out", f"{tmp_path}/out/"):
+        assert target_for(Path(), "a_model", given, lambda path: path.name == "out") == tmp_path / "out"
+        assert target_for(Path(), "a_model", given, lambda path: False) == tmp_path / "out" / "a_model"
+
+
 def test_a_stream_can_be_closed_half_way(here):
     stream = YOLO("yolov8n-seg.onnx").predict(["bus.jpg"] * 20, stream=True)
     next(stream)

@@ -51,6 +51,7 @@ FORMAT = Format(
     title="ncnn",
     artefact=_artefact,
     suffixes=("_ncnn_model", ".ncnn.param", ".ncnn.bin"),
+    contents=("*.param", "*.bin", "*_ncnn.py", "metadata.yaml"),  # the .py is a sample that other tools leave there
     export_options=NcnnExportOptions,
     support=Support(
         {

@@ -67,6 +67,7 @@ FORMAT = Format(
     title="OpenVINO",
     artefact=_artefact,
     suffixes=("_openvino_model", ".xml"),
+    contents=("*.xml", "*.bin", "metadata.yaml"),
     export_options=OpenVinoExportOptions,
     load_options=OpenVinoLoadOptions,
     support=Support(

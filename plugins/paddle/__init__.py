@@ -46,6 +46,7 @@ FORMAT = Format(
     aliases=("paddlepaddle",),
     artefact="{stem}_paddle_model",
     suffixes=("_paddle_model", ".pdmodel", ".pdiparams"),
+    contents=("inference.json", "*.pdmodel", "*.pdiparams", "*.pdiparams.info", "metadata.yaml"),
     export_options=PaddleExportOptions,
     support=Support(
         {
