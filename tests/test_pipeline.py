@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -306,7 +307,9 @@ def test_an_artefact_with_other_things_beside_it_is_not_replaced(run, no_work, i
         place.write_text("mine")
     before = (path / "meta.json").read_bytes()
     first = inside.split("/")[0]
-    with pytest.raises(OutputError, match=rf"holds '{first}', which is no part of a Blob artefact; move that away or"):
+    with pytest.raises(
+        OutputError, match=rf"holds '{first}', which is no part of an artefact of Blob; move that away or"
+    ):
         run("blob", {"imgsz": 96})
     assert place.exists()
     assert (path / "meta.json").read_bytes() == before
@@ -323,6 +326,13 @@ def test_a_folder_without_its_usual_name_is_replaced_only_where_segkit_wrote_it(
     with pytest.raises(OutputError, match="it holds a Blob model that segkit did not write; give another output="):
         run("blob", target=target)
     assert meta.read_text() == "{}"
+
+
+def test_an_exporter_that_writes_what_its_format_does_not_list_is_at_fault(run, registry, monkeypatch):
+    fmt = registry.get("blob").format
+    monkeypatch.setattr(type(registry.get("blob")), "format", replace(fmt, contents=("meta.json",)))
+    with pytest.raises(ExportError, match=r"wrote 'weights\.bin', which is not among the contents of its format"):
+        run("blob", isolate=False)
 
 
 @pytest.mark.parametrize("name", ["bus.jpg", "best.tiny"])

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from segkit.core.backend.base import Backend, Match
+from segkit.core.backend.format import Format
 from segkit.core.backend.registry import Registry
 from segkit.core.backend.returned import match_of, metadata_of
 from segkit.core.errors import ModelFileError, OutputError
@@ -34,6 +35,13 @@ def is_artefact(backend: Backend, folder: Path) -> bool:
     return match is not None and match.confidence >= Match.SHARED  # by more than its name
 
 
+def foreign(fmt: Format, folder: Path) -> str | None:
+    """Something in a folder, as a path in it, that is not among the contents of the format; None where nothing is."""
+    inside = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")))
+    known = fmt.contents or ("*",)
+    return next((name for name in inside if not any(fnmatchcase(name, pattern) for pattern in known)), None)
+
+
 def _check_folder(backend: Backend, target: Path) -> None:
     fmt = backend.format
     if not any(target.iterdir()):
@@ -45,11 +53,9 @@ def _check_folder(backend: Backend, target: Path) -> None:
         )
     if not (sealed or Backend.recognises(backend, target)):  # its name says that it is for artefacts
         raise OutputError(target, f"it holds a {fmt.title} model that segkit did not write; give another output=")
-    for path in sorted(target.rglob("*")) if fmt.contents else ():
-        inside = path.relative_to(target).as_posix()
-        if not any(fnmatchcase(inside, pattern) for pattern in fmt.contents):
-            problem = f"it would be replaced whole, and it holds '{inside}', which is no part of a {fmt.title} artefact"
-            raise OutputError(target, f"{problem}; move that away or give another output=")
+    if other := foreign(fmt, target):
+        problem = f"it would be replaced whole, and it holds '{other}', which is no part of an artefact of {fmt.title}"
+        raise OutputError(target, f"{problem}; move that away or give another output=")
 
 
 def _check_file(registry: Registry, backend: Backend, target: Path) -> None:
