@@ -1,4 +1,4 @@
-"""What stands where an artefact is to go: it is replaced whole, so only what is such an artefact, and nothing besides."""
+"""What stands where an artefact is to go: it is replaced whole, so only what is one, with nothing else in it, is."""
 
 from __future__ import annotations
 
