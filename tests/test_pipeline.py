@@ -307,9 +307,7 @@ def test_an_artefact_with_other_things_beside_it_is_not_replaced(run, no_work, i
         place.write_text("mine")
     before = (path / "meta.json").read_bytes()
     first = inside.split("/")[0]
-    with pytest.raises(
-        OutputError, match=rf"holds '{first}', which is no part of an artefact of Blob; move that away"
-    ):
+    with pytest.raises(OutputError, match=rf"holds '{first}', which is no part of an artefact of Blob; move that away"):
         run("blob", {"imgsz": 96})
     assert place.exists()
     assert (path / "meta.json").read_bytes() == before

@@ -16,6 +16,7 @@ import yaml
 
 from segkit import YOLO
 from segkit.core.backend import Anchors, ExportJob, Metadata, Seal, TensorInfo
+from segkit.core.backend.described import METADATA
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import (
     ExportError,
@@ -27,7 +28,7 @@ from segkit.core.errors import (
 )
 from segkit.core.images import ImageBatch
 from segkit.plugins.ncnn import NcnnBackend
-from segkit.plugins.ncnn.folder import BIN, METADATA, PARAM, Files
+from segkit.plugins.ncnn.folder import BIN, PARAM, Files
 from segkit.plugins.ncnn.graph import Layer, parse
 from segkit.plugins.ncnn.weights import locate, numbers, packed
 
@@ -422,9 +423,9 @@ def test_a_flipped_bit_is_found(small, name):
         load(small)
 
 
-def test_a_meant_change_is_taken_once_the_digests_are_gone(small):
+def test_a_meant_change_is_taken_once_the_sums_are_gone(small):
     (small / PARAM).write_text((small / PARAM).read_text() + "\n")
-    with pytest.raises(ModelFileError, match=r"was changed: .*delete 'digests' there"):
+    with pytest.raises(ModelFileError, match=r"was changed .*remove 'checksums' and 'segkit' there"):
         load(small)
     described(small)
     load(small).close()
@@ -437,14 +438,14 @@ def test_a_meant_change_is_taken_once_the_digests_are_gone(small):
         (lambda content: content[: len(content) // 2], "before the weights of 'conv_"),
         (lambda content: content[:-64], "it ends after"),
         (lambda content: content + b"1234", "4 bytes more than"),
-        (lambda content: bytes(len(content)), "digest"),
+        (lambda content: bytes(len(content)), "checksum"),
         (lambda content: b"\xff" * len(content), "no kind of number"),
     ],
     ids=["empty", "half", "cut", "long", "zeros", "ones"],
 )
 def test_weights_that_do_not_fit_their_graph_are_refused(small, damage, problem):
     (small / BIN).write_bytes(damage((small / BIN).read_bytes()))
-    if problem != "digest":  # zeros are weights like any other: only that tells
+    if problem != "checksum":  # zeros are weights like any other: only that tells
         described(small)
     with pytest.raises(ModelFileError, match=problem):
         load(small)

@@ -30,7 +30,7 @@ from segkit.core.errors import (
 )
 from segkit.core.images import ImageBatch
 from segkit.plugins.paddle import PaddleBackend, exporter
-from segkit.plugins.paddle.folder import SUMS, Folder
+from segkit.plugins.paddle.folder import Folder
 from segkit.plugins.paddle.importing import paddle
 from segkit.plugins.paddle.lowering import OPERATORS
 
@@ -484,7 +484,7 @@ def flipped(content):
 @pytest.mark.parametrize("ending", ["json", "pdiparams"])
 def test_a_flipped_bit_is_found_before_paddle_sees_it(made, tmp_path, ending):
     path = copied(made(), tmp_path, **{ending: flipped})
-    with pytest.raises(ModelFileError, match=rf"its inference\.{ending} is damaged"):
+    with pytest.raises(ModelFileError, match=rf"inference\.{ending} is damaged"):
         load(path)
 
 
@@ -523,7 +523,7 @@ def test_a_cut_program_of_an_earlier_paddle_is_told(legacy, tmp_path, size):
 
 @pytest.mark.parametrize(
     ("notes", "problem"),
-    [("[1, 2]", "holds no keys"), ("a: [", "is not YAML"), ("imgsz: wide", "imgsz"), ("names: 3", "names")],
+    [("[1, 2]", "has no keys"), ("a: [", "is not YAML"), ("imgsz: wide", "imgsz"), ("names: 3", "names")],
 )
 def test_metadata_that_make_no_sense_are_told(made, tmp_path, notes, problem):
     path = copied(made(), tmp_path)
@@ -563,6 +563,6 @@ def test_what_fails_in_a_run_is_told_in_paddles_last_words(made):
 
 
 def test_the_sums_are_those_of_the_files(made):
-    sums = Folder.find(made()).notes()[SUMS]
+    sums = Folder.find(made()).notes()["checksums"]
     assert sorted(sums) == ["inference.json", "inference.pdiparams"]
     assert json.loads((made() / "inference.json").read_text())["base_code"]["magic"] == "pir"

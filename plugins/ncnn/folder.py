@@ -11,26 +11,20 @@ the graph, and against the digests where there are some.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from segkit.core.backend import Metadata
+from segkit.core.backend.described import METADATA, check_sums, read_described, write_described
 from segkit.core.backend.layouts import anchor_count
 from segkit.core.errors import ModelFileError
-from segkit.core.yamls import read_yaml
 from segkit.plugins.ncnn.graph import MAGIC, Graph, parse
 from segkit.plugins.ncnn.weights import Stored, locate
 
-PARAM, BIN, METADATA = "model.ncnn.param", "model.ncnn.bin", "metadata.yaml"
-
-DIGESTS = "digests"
-"""Key of `metadata.yaml`: file name → SHA-256 of its content."""
+PARAM, BIN = "model.ncnn.param", "model.ncnn.bin"
 
 LARGEST_GRAPH = 16 << 20
 """Bytes; the largest scale has 40 KB."""
@@ -121,14 +115,8 @@ class Files:
         Raises:
             ModelFileError: they are missing, damaged, or have been changed.
         """
-        for name, digest in self._digests().items():
-            part = self.param.with_name(name)
-            if part in (self.param, self.weights) and part.is_file() and digest != _digest(part):
-                raise ModelFileError(
-                    self.path,
-                    f"{name} is damaged, or was changed: its digest is not the one in {METADATA} "
-                    f"(delete '{DIGESTS}' there if the change was meant)",
-                )
+        if self.weights.is_file():
+            check_sums(self.keys(), (self.param, self.weights), self.path)
         self.located(graph)
 
     def located(self, graph: Graph) -> tuple[list[Stored], bool]:
@@ -158,21 +146,7 @@ class Files:
         Raises:
             ModelFileError: it is no YAML of keys and values.
         """
-        try:
-            raw = read_yaml(self.described)
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise ModelFileError(self.path, f"{METADATA}: {(error.strerror or str(error)).lower()}") from None
-        except ValueError as error:
-            raise ModelFileError(self.path, f"its {METADATA} cannot be understood: {error}") from None
-        if not isinstance(raw, dict | None):
-            raise ModelFileError(self.path, f"its {METADATA} cannot be understood: it is no list of keys and values")
-        return {str(key): value for key, value in (raw or {}).items()}
-
-    def _digests(self) -> dict[str, str]:
-        found = self.keys().get(DIGESTS)
-        return {str(name): str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
+        return read_described(self.described, self.path)
 
 
 def write(folder: Path, graph: Graph, weights: bytes, metadata: Metadata) -> None:
@@ -180,11 +154,7 @@ def write(folder: Path, graph: Graph, weights: bytes, metadata: Metadata) -> Non
     folder.mkdir()
     (folder / PARAM).write_bytes(str(graph).encode())
     (folder / BIN).write_bytes(weights)
-    # Class numbers as numbers, which is what other readers expect.
-    described = metadata.to_plain() | {"names": metadata.names}
-    described[DIGESTS] = {name: _digest(folder / name) for name in (PARAM, BIN)}
-    text = yaml.safe_dump(described, allow_unicode=True, sort_keys=False)
-    (folder / METADATA).write_text(text, encoding="utf-8")
+    write_described(folder, metadata)
 
 
 def is_ncnn(path: Path) -> bool:
@@ -224,11 +194,6 @@ def _is_graph(path: Path) -> bool:
         return False
     with path.open("rb") as stream:
         return stream.readline(64).strip() == MAGIC.encode()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _other_kind(content: bytes) -> str | None:
