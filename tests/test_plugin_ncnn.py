@@ -374,9 +374,14 @@ def test_a_model_that_nobody_describes_tells_its_size_by_its_anchors(small, weig
 def test_sizes_that_contradict_each_other_are_told_before_ncnn_reads_beyond_its_memory(small, made, tmp_path):
     with pytest.raises(ModelFileError, match="says imgsz 96x96"):
         BACKEND.read_metadata(described(small, imgsz=[96, 96]))
-    wide = undescribed(shutil.copytree(made(imgsz=(64, 96)), tmp_path / "wide_ncnn_model"))  # 126 anchors: no square
-    with load(wide) as predictor:
-        with pytest.raises(OptionError, match="made for 126 anchors"):
+    wide = shutil.copytree(made(imgsz=(64, 96)), tmp_path / "wide_ncnn_model")
+    text = (wide / METADATA).read_text(encoding="utf-8")
+    (wide / METADATA).write_text(text.replace("imgsz:\n- 64\n- 96\n", "imgsz:\n- 96\n- 64\n"), encoding="utf-8")
+    for path in (wide, described(wide, imgsz=[96, 64])):  # the same number of anchors
+        with pytest.raises(ModelFileError, match="says imgsz 96x64, and its graph was made for 64x96"):
+            load(path)
+    with load(undescribed(wide)) as predictor:
+        with pytest.raises(OptionError, match="takes 64x96 only"):
             predictor.run(noise(1, 64, 64))
         assert predictor.run(noise(1, 64, 96)).boxes.shape == (1, 4, 126)
 
