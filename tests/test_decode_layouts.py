@@ -100,11 +100,24 @@ def test_boxes_in_units_of_the_sides_become_pixels(known):
     assert unit[:, :4].max() < 2  # the runtime's own array is left alone
 
 
-def test_metadata_beats_the_values_of_boxes():
+def test_metadata_beat_values_that_prove_nothing():
     output0, output1 = head()
-    output0[:, :4] /= 160
+    output0[:, :4] /= 8
     found = arrange([output0, output1], SIZE, Known(unit_boxes=False), FILE)
     assert np.array_equal(found.boxes, output0[:, :4])
+    for value in (np.nan, np.inf):  # the session tells of these
+        output0[:, :4] = value
+        arrange([output0, output1], SIZE, Known(unit_boxes=True), FILE)
+
+
+def test_metadata_that_the_boxes_contradict_are_refused():
+    """Else there are no objects, and no word why."""
+    output0, output1 = head()
+    with pytest.raises(ModelFileError, match=r"boxes are in units of its sides, and they reach x = 16.*as pixels do"):
+        arrange([output0, output1], SIZE, Known(unit_boxes=True), FILE)
+    output0[:, :4] /= 160
+    with pytest.raises(ModelFileError, match=r"boxes are in pixels, .* as units of its sides do: was head\.boxes edit"):
+        arrange([output0, output1], SIZE, Known(unit_boxes=False), FILE)
 
 
 def test_boxes_that_are_neither_pixels_nor_units_are_refused():
