@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from segkit import YOLO
-from segkit.core.backend import Anchors, ExportJob, Metadata, Seal, TensorInfo
+from segkit.core.backend import Anchors, ExportJob, Feature, Metadata, Seal, TensorInfo
 from segkit.core.backend.described import METADATA
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import (
@@ -30,6 +30,7 @@ from segkit.core.images import ImageBatch
 from segkit.plugins.ncnn import NcnnBackend
 from segkit.plugins.ncnn.folder import BIN, PARAM, Files
 from segkit.plugins.ncnn.graph import Layer, parse
+from segkit.plugins.ncnn.vulkan import has_loader
 from segkit.plugins.ncnn.weights import locate, numbers, packed
 
 BACKEND = NcnnBackend()
@@ -244,11 +245,35 @@ def test_a_device_that_is_not_there_is_refused_with_what_is(made, device, proble
 @pytest.mark.parametrize("options", [{}, {"dynamic": True}], ids=str)
 def test_a_gpu_gives_the_numbers_of_the_processor(made, weights, options):
     """Any driver will do, one that computes in software, too."""
-    if ncnn.get_gpu_count() == 0:
+    if not has_loader() or ncnn.get_gpu_count() == 0:
         pytest.skip("ncnn finds no Vulkan driver")
     batch = noise(2, 64, 64)
     with load(made(imgsz=(64, 64), **options), device="vulkan") as predictor:
         assert max(errors(predictor.run(batch), weights.run(batch))) <= 5e-3
+
+
+def test_without_the_systems_library_of_vulkan_nothing_is_printed(made, monkeypatch, capfd):
+    monkeypatch.setattr("segkit.plugins.ncnn.vulkan.ctypes.CDLL", lambda name: (_ for _ in ()).throw(OSError()))
+    monkeypatch.setattr("segkit.plugins.ncnn.vulkan.sys.platform", "linux")
+    monkeypatch.delenv("NCNN_VULKAN_DRIVER", raising=False)
+    with pytest.raises(OptionError, match="no GPU with a Vulkan driver"):
+        load(made(imgsz=(64, 64)), device="vulkan")
+    assert capfd.readouterr().err == ""
+
+
+def test_the_devices_of_the_help_are_those_of_ncnn_and_it_is_needed_to_run():
+    (device,) = (row for row in BACKEND.format.describe(BACKEND.format.load_options) if row.name == "device")
+    assert "vulkan:1" in device.help
+    assert "cuda" not in device.help
+    assert [set(need.needed_for) for need in BACKEND.format.requires if need.name == "ncnn"] == [{Feature.PREDICT}]
+
+
+def test_weights_in_a_folder_of_any_name_without_their_graph_are_told(small, tmp_path):
+    path = Path(shutil.move(small, tmp_path / "renamed"))
+    (path / PARAM).unlink()
+    assert default_registry().recognise(path).format.name == "ncnn"
+    with pytest.raises(ModelFileError, match=r"no ncnn graph \(model\.ncnn\.param\) is in this folder"):
+        load(path)
 
 
 def test_gaps_have_a_way_out():
