@@ -132,19 +132,39 @@ class Folder:
         if touching:
             raise ModelFileError(self.path, f"its program calls '{touching[0]}', which no network does: hostile?")
         try:
+            if not self.parameters.stat().st_size:
+                raise ValueError("it is empty (an interrupted copy?)")
             with self.parameters.open("rb") as stream:
                 found = [(tensor.dtype, tensor.shape) for tensor in _tensors(stream)]
         except OSError as error:
             raise ModelFileError(self.path, (error.strerror or str(error)).lower()) from None
         except ValueError as error:
             raise ModelFileError(self.path, f"its {self.parameters.name} is damaged: {error}") from None
-        wanted = [(tensor.dtype, tensor.shape) for tensor in self.outline.parameters]
-        if found != wanted:
+        wanted = self.outline.parameters
+        if len(found) != len(wanted):
             raise ModelFileError(
                 self.path,
-                f"its {self.parameters.name} holds {len(found)} tensors, and not the {len(wanted)} of the program",
+                f"its {self.parameters.name} holds {len(found)} tensors, and {self.program.name} asks for "
+                f"{len(wanted)}: they are not of one model",
             )
+        for tensor, has in zip(wanted, found, strict=True):
+            asked = tensor.dtype, tensor.shape
+            if has != asked:
+                is_, wants = (f"{dtype} {'x'.join(map(str, shape))}" for dtype, shape in (has, asked))
+                raise ModelFileError(
+                    self.path,
+                    f"its {self.parameters.name} holds '{tensor.name}' as {is_}, and {self.program.name} asks for "
+                    f"{wants}: they are not of one model",
+                )
         check_sums(self.notes(), (self.program, self.parameters), self.path)
+
+
+def holds_part(folder: Path) -> bool:
+    """Whether a folder has a program or parameters, if not both."""
+    if not folder.is_dir():
+        return False
+    programs = (file for ending in PROGRAMS for file in folder.glob(f"*{ending}"))
+    return any(folder.glob(f"*{PARAMETERS}")) or any(map(_is_program, programs))
 
 
 def words(tensor: TensorInfo) -> str:
