@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.core.backend import Metadata
-from segkit.core.backend.described import METADATA, check_sums, read_described
+from segkit.core.backend.described import METADATA, SUMS, check_sums, read_described
 from segkit.core.errors import ModelFileError
 from segkit.plugins.openvino.graph import Graph, begins_like_one, read_graph
 
@@ -97,13 +97,13 @@ class Folder:
 
 
 def open_folder(path: Path) -> Folder:
-    """The model in a folder, or that of an `.xml` file.
+    """The model in a folder, or that of an `.xml` file or of the `.bin` beside one.
 
     Raises:
         ModelFileError: the folder holds no graph, or several.
     """
     if not path.is_dir():
-        return Folder(path, path)
+        return Folder(path, _graph_of(path) or path)
     graphs = sorted(file for file in path.glob("*.xml") if file.is_file())
     if len(graphs) > 1:
         graphs = [file for file in graphs if begins_like_one(file)] or graphs
@@ -119,4 +119,19 @@ def holds_graph(path: Path) -> bool:
     """Whether `path` is an OpenVINO graph, or a folder with one; only first bytes are read."""
     if path.is_dir():
         return any(begins_like_one(file) for file in path.glob("*.xml"))
-    return begins_like_one(path)
+    return begins_like_one(path) or _graph_of(path) is not None
+
+
+def held_graph(folder: Path) -> bool:
+    """Whether a folder had a graph once: segkit's list of its files names one beside weights."""
+    try:
+        sums = read_described(folder / METADATA, folder).get(SUMS)
+    except ModelFileError:
+        return False
+    return bool(sums) and {Path(str(name)).suffix for name in sums} == {".xml", ".bin"}
+
+
+def _graph_of(path: Path) -> Path | None:
+    """The graph beside a `.bin` of weights."""
+    graph = path.with_suffix(".xml")
+    return graph if path.suffix.lower() == ".bin" and path.is_file() and begins_like_one(graph) else None
