@@ -578,7 +578,7 @@ class YOLO:
 
 def is_architecture(path: Path) -> bool:
     """Whether a path names an architecture, to be built with random weights, instead of a file of weights."""
-    return path.suffix.lower() in (".yaml", ".yml")
+    return path.suffix.lower() in (".yaml", ".yml") and not path.is_dir()
 
 
 def _stamp(path: Path) -> object:

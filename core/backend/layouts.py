@@ -8,7 +8,7 @@ takes the only one; it refuses when there is none, or several that nothing known
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import permutations, product
 from pathlib import Path
@@ -268,6 +268,16 @@ def _f32(array: NDArray[Any]) -> FloatArray:
     return array.astype(np.float32, copy=False)
 
 
+def _classes(outputs: _Outputs) -> int | None:
+    """Number of classes that outputs have scores for; None where they are not those of a head."""
+    for reading in outputs.readings(named=False):
+        if not reading.nms:
+            output, channels_last, channels = reading.parts[1]
+            count = outputs.shapes[output][2 if channels_last else 1]
+            return len(range(*channels.indices(count)))
+    return None
+
+
 def _complaint(outputs: _Outputs, *, ambiguous: bool) -> str:
     """Why the outputs cannot be used: what they are, what is expected."""
     shapes, size, known = outputs
@@ -279,6 +289,8 @@ def _complaint(outputs: _Outputs, *, ambiguous: bool) -> str:
     wanted = f"(B, {rows}, {anchors}) and (B, {count}, {low}) for {classes} classes at {size[0]}x{size[1]}"
     if ambiguous:
         return f"{given} can be read in several ways, and its metadata does not say which; the usual ones are {wanted}"
+    if held := _classes(outputs._replace(known=replace(known, classes=None))):
+        return f"its metadata name {known.classes} classes, and it has scores for {held}: names needs one for each"
     if all(len(shape) == 2 for shape in shapes):
         return f"{given} are not those of a segmentation model (a classification model?); expected {wanted}"
     if not any(len(shape) == 4 for shape in shapes):

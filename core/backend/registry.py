@@ -134,7 +134,9 @@ class Registry:
             endings = sorted({s for e in self.all() if e.backend for s in e.backend.format.suffixes})
             broken = [e.error.plugin for e in self.all() if e.error]
             hint = f" (plugins that could not be asked: {', '.join(broken)}; see segkit formats)" if broken else ""
-            raise ModelFileError(path, f"no installed format recognises it; known endings: {', '.join(endings)}{hint}")
+            what = "it is a folder, and no" if path.is_dir() else "no"
+            problem = f"{what} installed format recognises it; known endings: {', '.join(endings)}{hint}"
+            raise ModelFileError(path, problem)
         best = max(match.confidence for match, _ in matches)
         winners = [(match, backend) for match, backend in matches if match.confidence == best]
         if len(winners) > 1:
