@@ -125,10 +125,10 @@ def holds_graph(path: Path) -> bool:
 def held_graph(folder: Path) -> bool:
     """Whether a folder had a graph once: segkit's list of its files names one beside weights."""
     try:
-        sums = read_described(folder / METADATA, folder).get(SUMS)
+        sums = read_described(folder / METADATA, folder).get(SUMS, {})
     except ModelFileError:
         return False
-    return bool(sums) and {Path(str(name)).suffix for name in sums} == {".xml", ".bin"}
+    return {Path(str(name)).suffix for name in sums} == {".xml", ".bin"}
 
 
 def _graph_of(path: Path) -> Path | None:
