@@ -141,6 +141,12 @@ def peek(words: Sequence[str], name: str) -> str | None:
     return value
 
 
+def names(words: Sequence[str]) -> set[str]:
+    """All that is given by name, flags without their "no", before the command's own grammar is known."""
+    given = [word for word in _before_separator(words) if word.startswith("--") or _PAIR.fullmatch(word)]
+    return {_name_of(word).removeprefix("no_") for word in given}
+
+
 def switched_on(words: Sequence[str], name: str) -> bool:
     """Whether the flag `name` is on, before the command's own grammar is known."""
     on = False

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from segkit.cli.argv import Kind, Positional
-from segkit.cli.command import Argument, Command, Option, Values, from_rows
+from segkit.cli.argv import Kind, Positional, names
+from segkit.cli.command import COMMON, Argument, Command, Option, Values, from_rows
 from segkit.cli.output import Output
 from segkit.cli.report import Report
 from segkit.core.errors import SegkitError, SourceError
@@ -15,7 +15,8 @@ DETAILS = (
     """The pictures and videos with the objects drawn in go to runs/segment/predict; save=False or --no-save leaves """
     """that out.\n\nA source is a picture or video, a folder, a pattern, an http(s) address, a list of sources """
     """(.txt, .csv; .streams for several streams at once), a camera's number, a stream (rtsp://, rtmp://, tcp://, """
-    """udp://), 'screen', or - for standard input."""
+    """udp://), 'screen', or - for standard input.\n\nOptions that only the model's format has are taken, too: """
+    """segkit formats NAME lists them, and the devices that it knows."""
 )
 
 EPILOG = """[bold]Examples[/bold]
@@ -35,7 +36,20 @@ def command(words: Sequence[str]) -> Command:
     model = Argument(Positional("model"), "weights (.pt, .safetensors) or an exported artefact")
     source = Argument(Positional("source", many=True), "pictures, videos, folders, patterns, addresses, streams, …")
     options = (*from_rows(predict_options()), STRICT)
+    known = {option.name for option in (*options, *COMMON)} | {model.rule.name, source.rule.name}
+    if not names(words) <= known:
+        options += _of_one_format(known)
     return Command("predict", "predict", run, (model, source), options, DETAILS, EPILOG)
+
+
+def _of_one_format(known: set[str]) -> tuple[Option, ...]:
+    """The options that only some formats have, when one is given that is not known: plugins take time to ask. Whether
+    the model is of such a format is seen when it is opened.
+    """
+    from segkit._formats import formats
+
+    rows = {row.name: row for info in formats() for row in info.load_options if row.name not in known}
+    return from_rows(rows.values())
 
 
 def run(values: Values, output: Output) -> int:

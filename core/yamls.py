@@ -1,7 +1,8 @@
-"""Reading YAML that may be hostile: a few bytes of it keep a parser busy for hours, or crash it."""
+"""YAML. What is read may be hostile: a few bytes of it keep a parser busy for hours, or crash it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,23 @@ def read_yaml(path: Path, *, texts: bool = False) -> Any:
     if problem:
         raise ValueError(problem)
     return raw
+
+
+def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
+    """Write plain values, in their order, as any reader takes them: in UTF-8, without aliases.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    text = yaml.dump(dict(values), Dumper=_Plain, allow_unicode=True, sort_keys=False, width=1000)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+class _Plain(yaml.SafeDumper):
+    """Values that are the same are written twice: careful readers take no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def _problem(text: str, loader: Any) -> str:

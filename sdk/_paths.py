@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from segkit.core.errors import ModelFileError, OptionError
@@ -49,8 +50,12 @@ def home_of(model: Path) -> Path:
     return Path() if is_cached(model) else model.parent
 
 
-def target_for(folder: Path, name: str, output: str | Path | None) -> Path:
+def target_for(
+    folder: Path, name: str, output: str | Path | None, is_artefact: Callable[[Path], bool] = lambda path: False
+) -> Path:
     """Where an artefact goes: into `folder`; into `output` if that is a folder; else exactly `output`.
+
+    `is_artefact` tells of an existing folder whether it holds such an artefact: that is replaced, not put into.
 
     Raises:
         OutputError: the place may not even be looked at.
@@ -62,7 +67,9 @@ def target_for(folder: Path, name: str, output: str | Path | None) -> Path:
         existing = path.is_dir()
     except OSError as error:
         raise output_error(path, error) from error
-    into = str(output).endswith(("/", "\\")) or (existing and not _is_artefact(path, name))
+    if existing and is_artefact(path):
+        return path
+    into = str(output).endswith(("/", "\\")) or (existing and not _is_named_like_one(path, name))
     return path / name if into else path
 
 
@@ -80,6 +87,6 @@ def _resolved(model: str | Path) -> Path:
     return resolve(model)
 
 
-def _is_artefact(folder: Path, name: str) -> bool:
-    """Whether an existing folder is an earlier artefact of that kind, to be replaced, not a place to put one into."""
+def _is_named_like_one(folder: Path, name: str) -> bool:
+    """Whether an existing folder is called as artefacts of that kind are."""
     return folder.name.endswith(Path(name).suffix or name.split("_", 1)[-1])

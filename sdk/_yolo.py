@@ -7,6 +7,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -478,6 +479,7 @@ class YOLO:
     def export_to(self, format: str | None = None, *, output: str | Path | None = None, **options: Any) -> ExportResult:
         """As `export`, giving path, size, seconds and metadata of the artefact."""
         from segkit.core.backend import pipeline
+        from segkit.core.backend.replacing import is_artefact
         from segkit.core.inference.session import rounded
 
         registry = default_registry()
@@ -504,7 +506,8 @@ class YOLO:
         )
         links = pipeline.plan(registry, backend.format.name, options, card, calibration)
         name = backend.format.artefact_name(self.path.stem, links[-1].options)
-        target = target_for(Path() if is_architecture(self.path) else home_of(self.path), name, output)
+        home = Path() if is_architecture(self.path) else home_of(self.path)
+        target = target_for(home, name, output, partial(is_artefact, backend))
         if is_same_file(target, self.path):
             raise OutputError(target, "it is the model that is exported; choose another name")
         return pipeline.export(
@@ -575,7 +578,7 @@ class YOLO:
 
 def is_architecture(path: Path) -> bool:
     """Whether a path names an architecture, to be built with random weights, instead of a file of weights."""
-    return path.suffix.lower() in (".yaml", ".yml")
+    return path.suffix.lower() in (".yaml", ".yml") and not path.is_dir()
 
 
 def _stamp(path: Path) -> object:

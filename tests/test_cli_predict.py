@@ -18,6 +18,8 @@ import pytest
 from films import Sender, film
 
 from segkit.cli import main
+from segkit.cli.argv import Kind
+from segkit.cli.predict import command
 from segkit.core.backend.registry import default_registry
 from segkit.core.images import capture, live
 
@@ -188,6 +190,19 @@ class TestSources:
         assert done.code == 2
         assert done.err.startswith("Error: Option show=True has nowhere to show pictures")
         assert not Path("runs").exists()
+
+    def test_options_that_only_some_formats_have_are_known_once_one_is_given(self) -> None:
+        usual = {option.name for option in command(["m.onnx", "source=b.jpg", "--no-save", "conf=.5"]).options}
+        for word in ("fuse=False", "--no-fuse", "fsue=False"):
+            options = {option.name: option for option in command(["m.pt", "a.jpg", word]).options}
+            assert "fuse" in options.keys() - usual
+            assert options["fuse"].kind is Kind.FLAG
+
+    def test_a_misspelt_option_of_one_format_is_guessed_and_one_of_another_format_refused(
+        self, predict: Predict
+    ) -> None:
+        assert "Did you mean 'fuse'?" in predict("one.png", "fsue=False").err
+        assert "Unknown option 'fuse'" in predict("one.png", "fuse=False").err
 
     def test_the_help_names_every_kind(self, predict: Predict) -> None:
         shown = " ".join(predict("--help").out.replace("│", " ").split())

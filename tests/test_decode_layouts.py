@@ -100,11 +100,32 @@ def test_boxes_in_units_of_the_sides_become_pixels(known):
     assert unit[:, :4].max() < 2  # the runtime's own array is left alone
 
 
-def test_metadata_beats_the_values_of_boxes():
+def test_metadata_beat_values_that_prove_nothing():
     output0, output1 = head()
-    output0[:, :4] /= 160
+    output0[:, :4] /= 8
     found = arrange([output0, output1], SIZE, Known(unit_boxes=False), FILE)
     assert np.array_equal(found.boxes, output0[:, :4])
+    for value in (np.nan, np.inf):  # the session tells of these
+        output0[:, :4] = value
+        arrange([output0, output1], SIZE, Known(unit_boxes=True), FILE)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_wrong_number_of_names_is_told_as_such(split):
+    output0, output1 = head(classes=3)
+    parts = [output0[:, :4], output0[:, 4:7], output0[:, 7:], output1] if split else [output0, output1]
+    with pytest.raises(ModelFileError, match="metadata name 2 classes, and it has scores for 3: names needs one for"):
+        arrange(parts, SIZE, Known(classes=2), FILE)
+
+
+def test_metadata_that_the_boxes_contradict_are_refused():
+    """Else there are no objects, and no word why."""
+    output0, output1 = head()
+    with pytest.raises(ModelFileError, match=r"boxes are in units of its sides, and they reach x = 16.*as pixels do"):
+        arrange([output0, output1], SIZE, Known(unit_boxes=True), FILE)
+    output0[:, :4] /= 160
+    with pytest.raises(ModelFileError, match=r"boxes are in pixels, .* as units of its sides do: was head\.boxes edit"):
+        arrange([output0, output1], SIZE, Known(unit_boxes=False), FILE)
 
 
 def test_boxes_that_are_neither_pixels_nor_units_are_refused():
@@ -196,11 +217,6 @@ def test_foreign_outputs_are_refused_with_what_they_are_and_what_is_expected(sha
     assert FILE in message
     assert "(B, 12 + nc, 420) and (B, 8, 32, 40)" in message
     assert all(str(shape) in message for shape in shapes)
-
-
-def test_another_number_of_classes_than_the_names_say_is_refused():
-    with pytest.raises(ModelFileError, match="for 80 classes at 128x160"):
-        arrange(head(classes=3), SIZE, Known(classes=80), FILE)
 
 
 def test_what_is_known_comes_from_the_metadata():

@@ -11,13 +11,14 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from segkit.core import files
-from segkit.core.backend import placement
+from segkit.core.backend import Match, pipeline, placement
 from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.pipeline import ModelCard, export, plan
 from segkit.core.backend.registry import Registry
@@ -66,6 +67,12 @@ def run(registry, weights, tmp_path):
         return target, reports
 
     return run
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """Called, it makes every conversion from then on a failure of the test."""
+    return lambda: monkeypatch.setattr(pipeline.worker, "run_isolated", lambda *job: pytest.fail("it was converted"))
 
 
 @pytest.fixture
@@ -262,10 +269,9 @@ def test_toolchain_chatter_stays_out_of_the_users_terminal(run, capfd):
 @pytest.mark.parametrize("name", ["blob", "serial"])
 def test_an_old_artefact_is_replaced_whole(run, name):
     path, _ = run(name)
-    if path.is_dir():
-        (path / "stale.txt").write_text("from an older version")
+    before = (path / "meta.json" if path.is_dir() else path).read_text()
     run(name, {"imgsz": 96})
-    assert not (path / "stale.txt").exists()
+    assert (path / "meta.json" if path.is_dir() else path).read_text() != before
     assert [item.name for item in path.parent.iterdir()] == [path.name]
 
 
@@ -289,6 +295,80 @@ def test_a_folder_with_the_name_of_an_artefact_and_other_things_in_it_is_not_rem
     assert [item.name for item in target.iterdir()] == ["thesis.txt"]
     (target / "thesis.txt").unlink()
     assert run("blob", target=target)[0] == target, "an empty one is nobody's"
+
+
+@pytest.mark.parametrize("inside", ["notes.txt", "mine/weights.bin", "empty/"])
+def test_an_artefact_with_other_things_beside_it_is_not_replaced(run, no_work, inside):
+    path, _ = run("blob")
+    no_work()
+    place = path / inside
+    (place if inside.endswith("/") else place.parent).mkdir(exist_ok=True)
+    if not inside.endswith("/"):
+        place.write_text("mine")
+    before = (path / "meta.json").read_bytes()
+    first = inside.split("/")[0]
+    with pytest.raises(OutputError, match=rf"holds '{first}', which is no part of an artefact of Blob; move that away"):
+        run("blob", {"imgsz": 96})
+    assert place.exists()
+    assert (path / "meta.json").read_bytes() == before
+
+
+def test_a_folder_without_its_usual_name_is_replaced_only_where_segkit_wrote_it(run, registry, tmp_path, monkeypatch):
+    target = tmp_path / "model"
+    run("blob", target=target)
+    run("blob", {"imgsz": 96}, target=target)
+    meta = target / "meta.json"
+    meta.write_text("{}")
+    match = Match(Match.CONTENT, "it looks like one")
+    monkeypatch.setattr(type(registry.get("blob")), "recognises", lambda self, path: match)
+    with pytest.raises(OutputError, match="it holds a Blob model that segkit did not write; give another output="):
+        run("blob", target=target)
+    assert meta.read_text() == "{}"
+
+
+def test_an_exporter_that_writes_what_its_format_does_not_list_is_at_fault(run, registry, monkeypatch):
+    fmt = registry.get("blob").format
+    monkeypatch.setattr(type(registry.get("blob")), "format", replace(fmt, contents=("meta.json",)))
+    with pytest.raises(ExportError, match=r"wrote 'weights\.bin', which is not among the contents of its format"):
+        run("blob", isolate=False)
+
+
+@pytest.mark.parametrize("name", ["bus.jpg", "best.tiny"])
+def test_a_file_of_another_kind_is_not_replaced(run, no_work, tmp_path, name):
+    target = tmp_path / name
+    if name == "best.tiny":
+        run("tiny", target=target)
+    else:
+        target.write_bytes(b"\xff\xd8\xff\xe0 a picture")
+    before = target.read_bytes()
+    no_work()
+    with pytest.raises(OutputError, match=f"{name}': a file of that name is in the way, and it is no Serial artefact"):
+        run("serial", target=target)
+    assert target.read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "content"), [("old.serial", b"\0damaged"), ("old.jpg", b"")])
+def test_an_empty_file_and_a_damaged_artefact_are_replaced(run, tmp_path, name, content):
+    target = tmp_path / name
+    target.write_bytes(content)
+    run("serial", target=target)
+    assert b"names" in target.read_bytes()
+
+
+def test_a_file_in_the_way_of_a_folder_is_found_before_any_work(run, no_work, tmp_path):
+    no_work()
+    target = tmp_path / "best_blob_model"
+    target.write_bytes(b"")
+    with pytest.raises(OutputError, match="a file of that name is in the way"):
+        run("blob", target=target)
+    assert target.is_file()
+
+
+def test_an_empty_folder_gives_way_to_a_file(run, tmp_path):
+    target = tmp_path / "best.serial"
+    target.mkdir()
+    run("serial", target=target)
+    assert target.is_file()
 
 
 def test_a_full_disk_leaves_the_old_artefact(run, monkeypatch):

@@ -15,7 +15,8 @@ import torch
 import yaml
 
 from segkit import YOLO
-from segkit.core.backend import Anchors, ExportJob, Metadata, Seal, TensorInfo
+from segkit.core.backend import Anchors, ExportJob, Feature, Metadata, Seal, TensorInfo
+from segkit.core.backend.described import METADATA
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import (
     ExportError,
@@ -27,8 +28,9 @@ from segkit.core.errors import (
 )
 from segkit.core.images import ImageBatch
 from segkit.plugins.ncnn import NcnnBackend
-from segkit.plugins.ncnn.folder import BIN, METADATA, PARAM, Files
+from segkit.plugins.ncnn.folder import BIN, PARAM, Files
 from segkit.plugins.ncnn.graph import Layer, parse
+from segkit.plugins.ncnn.vulkan import has_loader
 from segkit.plugins.ncnn.weights import locate, numbers, packed
 
 BACKEND = NcnnBackend()
@@ -243,11 +245,35 @@ def test_a_device_that_is_not_there_is_refused_with_what_is(made, device, proble
 @pytest.mark.parametrize("options", [{}, {"dynamic": True}], ids=str)
 def test_a_gpu_gives_the_numbers_of_the_processor(made, weights, options):
     """Any driver will do, one that computes in software, too."""
-    if ncnn.get_gpu_count() == 0:
+    if not has_loader() or ncnn.get_gpu_count() == 0:
         pytest.skip("ncnn finds no Vulkan driver")
     batch = noise(2, 64, 64)
     with load(made(imgsz=(64, 64), **options), device="vulkan") as predictor:
         assert max(errors(predictor.run(batch), weights.run(batch))) <= 5e-3
+
+
+def test_without_the_systems_library_of_vulkan_nothing_is_printed(made, monkeypatch, capfd):
+    monkeypatch.setattr("segkit.plugins.ncnn.vulkan.ctypes.CDLL", lambda name: (_ for _ in ()).throw(OSError()))
+    monkeypatch.setattr("segkit.plugins.ncnn.vulkan.sys.platform", "linux")
+    monkeypatch.delenv("NCNN_VULKAN_DRIVER", raising=False)
+    with pytest.raises(OptionError, match="no GPU with a Vulkan driver"):
+        load(made(imgsz=(64, 64)), device="vulkan")
+    assert capfd.readouterr().err == ""
+
+
+def test_the_devices_of_the_help_are_those_of_ncnn_and_it_is_needed_to_run():
+    (device,) = (row for row in BACKEND.format.describe(BACKEND.format.load_options) if row.name == "device")
+    assert "vulkan:1" in device.help
+    assert "cuda" not in device.help
+    assert [set(need.needed_for) for need in BACKEND.format.requires if need.name == "ncnn"] == [{Feature.PREDICT}]
+
+
+def test_weights_in_a_folder_of_any_name_without_their_graph_are_told(small, tmp_path):
+    path = Path(shutil.move(small, tmp_path / "renamed"))
+    (path / PARAM).unlink()
+    assert default_registry().recognise(path).format.name == "ncnn"
+    with pytest.raises(ModelFileError, match=r"no ncnn graph \(model\.ncnn\.param\) is in this folder"):
+        load(path)
 
 
 def test_gaps_have_a_way_out():
@@ -373,9 +399,14 @@ def test_a_model_that_nobody_describes_tells_its_size_by_its_anchors(small, weig
 def test_sizes_that_contradict_each_other_are_told_before_ncnn_reads_beyond_its_memory(small, made, tmp_path):
     with pytest.raises(ModelFileError, match="says imgsz 96x96"):
         BACKEND.read_metadata(described(small, imgsz=[96, 96]))
-    wide = undescribed(shutil.copytree(made(imgsz=(64, 96)), tmp_path / "wide_ncnn_model"))  # 126 anchors: no square
-    with load(wide) as predictor:
-        with pytest.raises(OptionError, match="made for 126 anchors"):
+    wide = shutil.copytree(made(imgsz=(64, 96)), tmp_path / "wide_ncnn_model")
+    text = (wide / METADATA).read_text(encoding="utf-8")
+    (wide / METADATA).write_text(text.replace("imgsz:\n- 64\n- 96\n", "imgsz:\n- 96\n- 64\n"), encoding="utf-8")
+    for path in (wide, described(wide, imgsz=[96, 64])):  # the same number of anchors
+        with pytest.raises(ModelFileError, match="says imgsz 96x64, and its graph was made for 64x96"):
+            load(path)
+    with load(undescribed(wide)) as predictor:
+        with pytest.raises(OptionError, match="takes 64x96 only"):
             predictor.run(noise(1, 64, 64))
         assert predictor.run(noise(1, 64, 96)).boxes.shape == (1, 4, 126)
 
@@ -422,9 +453,9 @@ def test_a_flipped_bit_is_found(small, name):
         load(small)
 
 
-def test_a_meant_change_is_taken_once_the_digests_are_gone(small):
+def test_a_meant_change_is_taken_once_the_sums_are_gone(small):
     (small / PARAM).write_text((small / PARAM).read_text() + "\n")
-    with pytest.raises(ModelFileError, match=r"was changed: .*delete 'digests' there"):
+    with pytest.raises(ModelFileError, match=r"was changed .*remove 'checksums' and 'segkit' there"):
         load(small)
     described(small)
     load(small).close()
@@ -437,14 +468,14 @@ def test_a_meant_change_is_taken_once_the_digests_are_gone(small):
         (lambda content: content[: len(content) // 2], "before the weights of 'conv_"),
         (lambda content: content[:-64], "it ends after"),
         (lambda content: content + b"1234", "4 bytes more than"),
-        (lambda content: bytes(len(content)), "digest"),
+        (lambda content: bytes(len(content)), "checksum"),
         (lambda content: b"\xff" * len(content), "no kind of number"),
     ],
     ids=["empty", "half", "cut", "long", "zeros", "ones"],
 )
 def test_weights_that_do_not_fit_their_graph_are_refused(small, damage, problem):
     (small / BIN).write_bytes(damage((small / BIN).read_bytes()))
-    if problem != "digest":  # zeros are weights like any other: only that tells
+    if problem != "checksum":  # zeros are weights like any other: only that tells
         described(small)
     with pytest.raises(ModelFileError, match=problem):
         load(small)

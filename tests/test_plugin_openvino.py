@@ -629,11 +629,31 @@ def test_a_flipped_bit_is_found_in_weights_and_graph(copied):
     load(copied).close()
 
 
+def test_the_weights_stand_for_the_graph_beside_them(copied):
+    (weights,) = copied.glob("*.bin")
+    assert default_registry().recognise(weights).format.name == "openvino"
+    assert BACKEND.read_metadata(weights) == BACKEND.read_metadata(copied)
+    load(weights).close()
+
+
+def test_a_folder_of_any_name_without_its_graph_is_told(copied, tmp_path):
+    path = Path(shutil.move(copied, tmp_path / "renamed"))
+    next(path.glob("*.xml")).unlink()
+    assert default_registry().recognise(path).format.name == "openvino"
+    with pytest.raises(ModelFileError, match=r"no graph in the folder: an OpenVINO model is NAME\.xml and NAME\.bin"):
+        load(path)
+
+
+def test_the_devices_of_the_help_are_those_of_openvino():
+    (device,) = (row for row in BACKEND.format.describe(BACKEND.format.load_options) if row.name == "device")
+    assert device.help == "where to run: cpu, gpu, gpu:1, npu, or auto"
+
+
 def test_a_file_that_was_changed_on_purpose_runs_without_its_checksums(copied):
     (file,) = copied.glob("*.xml")
     file.write_bytes(file.read_bytes() + b"<!-- mine -->".replace(b"<!-- mine -->", b"\n"))
     described = yaml.safe_load((copied / "metadata.yaml").read_text(encoding="utf-8"))
-    del described["checksums"]
+    del described["checksums"], described["segkit"]
     (copied / "metadata.yaml").write_text(yaml.safe_dump(described), encoding="utf-8")
     load(copied).close()
 

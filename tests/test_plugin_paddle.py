@@ -30,7 +30,7 @@ from segkit.core.errors import (
 )
 from segkit.core.images import ImageBatch
 from segkit.plugins.paddle import PaddleBackend, exporter
-from segkit.plugins.paddle.folder import SUMS, Folder
+from segkit.plugins.paddle.folder import Folder
 from segkit.plugins.paddle.importing import paddle
 from segkit.plugins.paddle.lowering import OPERATORS
 
@@ -254,9 +254,32 @@ def test_a_device_that_this_build_lacks_is_refused_with_those_it_has(made):
         OptionError, match=r"device='cuda:0'.*Paddle offers cpu here; for cuda install paddlepaddle-gpu"
     ):
         load(made(), device=0)
+    with pytest.raises(OptionError, match=r"device='foo' is not usable: Paddle offers cpu here\.$"):
+        load(made(), device="foo")
+    load(made(), device="CPU").close()
 
 
-@pytest.mark.parametrize(("option", "way_out"), [("int8", "half=True.*onnx"), ("nms", "onnx and torchscript")])
+def test_the_devices_of_the_help_are_those_of_paddle():
+    (device,) = (row for row in BACKEND.format.describe(BACKEND.format.load_options) if row.name == "device")
+    assert device.help == "where to run: cpu, or with paddlepaddle-gpu cuda, cuda:1"
+
+
+def test_its_import_leaves_no_folder_in_the_users_cache(tmp_path):
+    code = "from segkit.plugins.paddle.importing import paddle; paddle()"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_any_name_that_lacks_a_part_is_told_what(made, tmp_path):
+    for ending, problem in (("json", "no program of Paddle"), ("pdiparams", r"no parameters \(\*\.pdiparams\)")):
+        path = Path(shutil.copytree(made(), tmp_path / ending))
+        (path / f"inference.{ending}").unlink()
+        assert default_registry().recognise(path).format.name == "paddle"
+        with pytest.raises(ModelFileError, match=problem):
+            load(path)
+
+
+@pytest.mark.parametrize(("option", "way_out"), [("int8", "half=True"), ("nms", "selects after")])
 def test_a_gap_is_refused_with_a_way_out(option, way_out):
     with pytest.raises(UnsupportedError, match=rf"not-implemented.*{way_out}"):
         BACKEND.format.parse_export_options({option: True})
@@ -484,7 +507,7 @@ def flipped(content):
 @pytest.mark.parametrize("ending", ["json", "pdiparams"])
 def test_a_flipped_bit_is_found_before_paddle_sees_it(made, tmp_path, ending):
     path = copied(made(), tmp_path, **{ending: flipped})
-    with pytest.raises(ModelFileError, match=rf"its inference\.{ending} is damaged"):
+    with pytest.raises(ModelFileError, match=rf"inference\.{ending} is damaged"):
         load(path)
 
 
@@ -492,15 +515,19 @@ def test_a_flipped_bit_is_found_before_paddle_sees_it(made, tmp_path, ending):
     ("changes", "problem"),
     [
         ({"pdiparams": lambda content: content[:-64]}, r"pdiparams is damaged: it should have \d+ bytes and ends at"),
-        ({"pdiparams": lambda content: b""}, r"holds 0 tensors, and not the 155"),
+        ({"pdiparams": lambda content: b""}, r"pdiparams is damaged: it is empty"),
         ({"pdiparams": lambda content: b"<html>" * 99}, "byte 0 begins no tensor"),
         ({"pdiparams": lambda content: content + bytes(3)}, r"byte \d+ begins no tensor"),
+        ({"pdiparams": lambda content: content + content}, "holds 310 tensors, and inference.json asks for 155: they"),
         ({"json": lambda content: content[:-64]}, r"inference\.json is damaged"),
         ({"json": lambda content: b""}, r"inference\.json is no program of Paddle: it is empty"),
         ({"json": lambda content: b"<html>"}, r"inference\.json is no program of Paddle"),
         ({"json": lambda content: content[:200] + b"[" * 99999}, r"inference\.json is damaged"),
         ({"json": lambda content: content.replace(b'"regions"', b'"reasons"')}, "missing or misplaced .KeyError"),
-        ({"json": lambda content: content.replace(b"[16,3,3,3]", b"[3,16,3,3]")}, "and not the 155 of the program"),
+        (
+            {"json": lambda content: content.replace(b"[16,3,3,3]", b"[3,16,3,3]")},
+            r"holds '.*' as float32 16x3x3x3, and .* asks for float32 3x16x3x3",
+        ),
         ({"json": lambda content: content.replace(b'"1.sigmoid"', b'"1.save_combine"')}, r"'save_combine'.*hostile\?"),
         ({"json": lambda content: content.replace(b"[1,3,64,64]", b"[1,3,64,99999]")}, "larger than any picture"),
         ({"json": lambda content: content.replace(b"[1,3,64,64]", b"[1,9,64,64]")}, "input is 1x9x64x64, not pictures"),
@@ -523,7 +550,7 @@ def test_a_cut_program_of_an_earlier_paddle_is_told(legacy, tmp_path, size):
 
 @pytest.mark.parametrize(
     ("notes", "problem"),
-    [("[1, 2]", "holds no keys"), ("a: [", "is not YAML"), ("imgsz: wide", "imgsz"), ("names: 3", "names")],
+    [("[1, 2]", "has no keys"), ("a: [", "is not YAML"), ("imgsz: wide", "imgsz"), ("names: 3", "names")],
 )
 def test_metadata_that_make_no_sense_are_told(made, tmp_path, notes, problem):
     path = copied(made(), tmp_path)
@@ -563,6 +590,6 @@ def test_what_fails_in_a_run_is_told_in_paddles_last_words(made):
 
 
 def test_the_sums_are_those_of_the_files(made):
-    sums = Folder.find(made()).notes()[SUMS]
+    sums = Folder.find(made()).notes()["checksums"]
     assert sorted(sums) == ["inference.json", "inference.pdiparams"]
     assert json.loads((made() / "inference.json").read_text())["base_code"]["magic"] == "pir"

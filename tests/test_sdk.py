@@ -363,6 +363,23 @@ def test_a_folder_that_is_called_like_an_artefact_is_the_target_and_not_its_plac
     assert target_for(Path(), name, tmp_path / "models") == tmp_path / "models" / name
 
 
+def test_the_description_of_an_artefact_names_its_folder_and_a_folder_is_no_architecture(tmp_path):
+    (tmp_path / "a_model").mkdir()
+    (tmp_path / "a_model" / "metadata.yaml").write_text("names: {0: cat}")
+    with pytest.raises(ModelFileError, match=r"describes the model in its folder: give the folder, model=.*a_model"):
+        YOLO(tmp_path / "a_model" / "metadata.yaml")
+    (tmp_path / "best.yaml").mkdir()
+    with pytest.raises(ModelFileError, match="it is a folder, and no installed format recognises it"):
+        YOLO(tmp_path / "best.yaml")
+
+
+def test_a_folder_that_holds_an_artefact_is_the_target_whatever_its_name(tmp_path):
+    (tmp_path / "out").mkdir()
+    for given in (tmp_path / "out", f"{tmp_path}/out/"):
+        assert target_for(Path(), "a_model", given, lambda path: path.name == "out") == tmp_path / "out"
+        assert target_for(Path(), "a_model", given, lambda path: False) == tmp_path / "out" / "a_model"
+
+
 def test_a_stream_can_be_closed_half_way(here):
     stream = YOLO("yolov8n-seg.onnx").predict(["bus.jpg"] * 20, stream=True)
     next(stream)

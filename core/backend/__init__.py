@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from segkit.core.backend.hookspecs import hookimpl
     from segkit.core.backend.metadata import Metadata, Seal
     from segkit.core.backend.options import (
+        Device,
         ExportOptions,
         HeadLayout,
         LoadOptions,
@@ -41,6 +42,7 @@ __all__ = [
     "Backend",
     "Calibration",
     "Concurrency",
+    "Device",
     "ExportJob",
     "ExportOptions",
     "Feature",
@@ -78,7 +80,7 @@ __getattr__ = lazy_names(
         "hookspecs": ("hookimpl",),
         "metadata": ("Metadata", "Seal"),
         "options": (
-            *("ExportOptions", "HeadLayout", "LoadOptions", "Precision"),
+            *("Device", "ExportOptions", "HeadLayout", "LoadOptions", "Precision"),
             *("SelectingExportOptions", "Selection", "Switches", "internal"),
         ),
     },

@@ -10,6 +10,7 @@ from segkit.core.backend.base import Backend, Calibration, ExportJob
 from segkit.core.backend.faults import words
 from segkit.core.backend.metadata import Metadata
 from segkit.core.backend.options import ExportOptions
+from segkit.core.backend.replacing import foreign
 from segkit.core.backend.returned import metadata_of
 from segkit.core.errors import ExportError, ModelFileError, SegkitError
 
@@ -74,6 +75,8 @@ def _check(link: Link, target: Path) -> None:
         raise ExportError(name, f"the exporter wrote a symbolic link, {links[0].name}: it would point into nothing")
     if not target.exists():
         raise ExportError(name, f"the exporter ended without writing {target.name}")
+    if other := foreign(link.backend.format, target):
+        raise ExportError(name, f"the exporter wrote '{other}', which is not among the contents of its format")
     try:
         read = metadata_of(link.backend, target)
     except ModelFileError as error:

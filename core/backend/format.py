@@ -127,6 +127,9 @@ class Format:
         own_threads: `LoadOptions.threads` are threads of one predictor, not of the whole process, so that several
             predictors may share them out.
         suffixes: endings by which a file of this format is usually known, longest wins; content beats suffix.
+        contents: for an artefact that is a folder, patterns of all that may be in it ("*.xml", "metadata.yaml"; in
+            folders "data", "data/*"). An export replaces an older artefact whole, and refuses to where it holds
+            anything else. Nothing stated, nothing is known, and whatever is in an older artefact goes with it.
     """
 
     name: Name
@@ -138,6 +141,7 @@ class Format:
     source: str | None = None
     aliases: tuple[Name, ...] = ()
     suffixes: tuple[Annotated[str, Field(min_length=2)], ...] = ()
+    contents: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     requires: tuple[Requirement, ...] = ()
     concurrency: Concurrency = Concurrency.PARALLEL
     holds_weights: bool = False

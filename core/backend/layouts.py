@@ -8,7 +8,7 @@ takes the only one; it refuses when there is none, or several that nothing known
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import permutations, product
 from pathlib import Path
@@ -123,7 +123,7 @@ def arrange(
 
     Boxes in pixels and boxes in units are told apart by `known`, or else by the values: anchors cover the whole input,
     so the largest coordinate is about the input's side in one case and about 1 in the other. In a selection, where a
-    lone small box proves nothing, pixels are the default.
+    lone small box proves nothing, pixels are the default. Values that are clearly not what `known` says are refused.
 
     Args:
         outputs: arrays by name or in the file's order; names matter only where they are those of `SPLIT`.
@@ -215,8 +215,7 @@ def _readings(outputs: _Outputs, named: bool) -> list[_Reading]:
 
 def _anchors(reading: _Reading, arrays: Sequence[NDArray[Any]], size: Size, known: Known, path: str | Path) -> Anchors:
     boxes, scores, coefficients = (_f32(part.of(arrays)) for part in reading.parts)
-    unit = known.unit_boxes
-    if _in_units(boxes, size, path) if unit is None else unit:
+    if _in_units(boxes, size, known, path):
         boxes = boxes * _sides(size)[:, None]
     return Anchors(boxes, scores, coefficients, _f32(reading.prototypes.of(arrays)))
 
@@ -233,20 +232,32 @@ def _selected(reading: _Reading, arrays: Sequence[NDArray[Any]], size: Size, kno
     )
 
 
-def _in_units(boxes: FloatArray, size: Size, path: str | Path) -> bool:
+def _in_units(boxes: FloatArray, size: Size, known: Known, path: str | Path) -> bool:
     """Whether boxes (B, 4, A) of all anchors are in units of the input's sides.
 
     A side reaches at most 15 cells from its anchor, so a centre lies within 7.5 cells of it: the rightmost is beyond
     W - 64 in pixels, and below 1 + 224 / W in units. From 96 pixels on the two cannot be confused.
     """
-    reach = float(np.fmax.reduce(boxes[:, 0], axis=None))
-    if reach <= 4:
-        return True
-    if reach >= size[1] / 4:
-        return False
-    raise ModelFileError(
-        path, f"its boxes reach x = {reach:.3g} in an input {size[1]} wide: neither pixels nor units of its sides"
-    )
+    reach = float(np.fmax.reduce(boxes[:, 0], axis=None, initial=-np.inf))
+    width, said = size[1], known.unit_boxes
+    if said is None:
+        if reach <= 4:
+            return True
+        if reach >= width / 4:
+            return False
+        raise ModelFileError(
+            path, f"its boxes reach x = {reach:.3g} in an input {width} wide: neither pixels nor units of its sides"
+        )
+    # Taken for the other kind they would all be off the picture, or in a corner of it: no objects, and no word why.
+    farthest = 1 + 7 * max(known.strides) / width
+    if np.isfinite(reach) and (reach > 2 * farthest if said else width >= 96 and reach <= 4):
+        meant, are = ("units of its sides", "pixels") if said else ("pixels", "units of its sides")
+        raise ModelFileError(
+            path,
+            f"its metadata say that boxes are in {meant}, and they reach x = {reach:.3g} in an input {width} wide, as "
+            f"{are} do: was head.boxes edited? Export it again",
+        )
+    return said
 
 
 def _sides(size: Size) -> FloatArray:
@@ -255,6 +266,16 @@ def _sides(size: Size) -> FloatArray:
 
 def _f32(array: NDArray[Any]) -> FloatArray:
     return array.astype(np.float32, copy=False)
+
+
+def _classes(outputs: _Outputs) -> int | None:
+    """Number of classes that outputs have scores for; None where they are not those of a head."""
+    for reading in outputs.readings(named=False):
+        if not reading.nms:
+            output, channels_last, channels = reading.parts[1]
+            count = outputs.shapes[output][2 if channels_last else 1]
+            return len(range(*channels.indices(count)))
+    return None
 
 
 def _complaint(outputs: _Outputs, *, ambiguous: bool) -> str:
@@ -268,6 +289,8 @@ def _complaint(outputs: _Outputs, *, ambiguous: bool) -> str:
     wanted = f"(B, {rows}, {anchors}) and (B, {count}, {low}) for {classes} classes at {size[0]}x{size[1]}"
     if ambiguous:
         return f"{given} can be read in several ways, and its metadata does not say which; the usual ones are {wanted}"
+    if held := _classes(outputs._replace(known=replace(known, classes=None))):
+        return f"its metadata name {known.classes} classes, and it has scores for {held}: names needs one for each"
     if all(len(shape) == 2 for shape in shapes):
         return f"{given} are not those of a segmentation model (a classification model?); expected {wanted}"
     if not any(len(shape) == 4 for shape in shapes):

@@ -9,14 +9,13 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segkit.core.backend import metadata as meta
 from segkit.core.backend import worker
-from segkit.core.backend.base import Backend, Calibration, Match
+from segkit.core.backend.base import Backend, Calibration
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.chain import Link, convert
 from segkit.core.backend.faults import blamed
@@ -25,8 +24,8 @@ from segkit.core.backend.metadata import Metadata, Seal
 from segkit.core.backend.options import ExportOptions, Precision
 from segkit.core.backend.placement import check_target, place
 from segkit.core.backend.registry import Registry
-from segkit.core.backend.returned import metadata_of
-from segkit.core.errors import ModelFileError, OptionError, OutputError, PluginError
+from segkit.core.backend.replacing import check_replaceable
+from segkit.core.errors import OptionError, PluginError
 from segkit.core.files import output_error
 
 
@@ -107,11 +106,12 @@ def export(
 
     Raises:
         ExportError: a toolchain failed or crashed; `.log` holds what it printed.
-        OutputError: the target cannot be written, or is a folder that is no such artefact. Whatever was there before is
-            untouched.
+        OutputError: the target cannot be written, or is something else than such an artefact. Whatever was there before
+            is untouched.
     """
-    check_target(target)
-    _check_folder(links[-1].backend, target)
+    backend = links[-1].backend
+    check_target(target, folder=True if backend.format.contents else None)
+    check_replaceable(registry, backend, target)
     start = time.perf_counter()
     try:
         with tempfile.TemporaryDirectory(prefix="segkit-export-", ignore_cleanup_errors=True) as folder:
@@ -123,21 +123,6 @@ def export(
         raise output_error(f"{tempfile.gettempdir()} (temporary files; TMPDIR chooses another place)", error) from error
     size = sum(item.stat().st_size for item in [target, *target.rglob("*")] if item.is_file())
     return ExportResult(target, size, time.perf_counter() - start, links[-1].metadata)
-
-
-def _check_folder(backend: Backend, target: Path) -> None:
-    """An artefact is replaced whole; a folder of anything else is somebody's work, whatever it is called."""
-    if not target.is_dir() or not any(target.iterdir()):
-        return
-    match = backend.recognises(target)
-    known = match is not None and match.confidence >= Match.SHARED  # by more than its name
-    with suppress(ModelFileError):
-        known = known or metadata_of(backend, target) is not None
-    if not known:
-        what = (
-            f"a folder of that name is in the way, and it is no {backend.format.title} artefact; give another output="
-        )
-        raise OutputError(target, what)
 
 
 def _source(registry: Registry, backend: Backend, options: ExportOptions) -> tuple[Backend, ExportOptions]:

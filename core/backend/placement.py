@@ -32,6 +32,8 @@ def check_target(target: Path, *, folder: bool | None = None) -> None:
         probe.unlink()
     except OSError as error:
         raise output_error(target, error) from error
+    if folder is False and target.is_dir() and not any(target.iterdir()):
+        return
     if folder is not None and target.exists() and target.is_dir() != folder:
         raise OutputError(target, f"a {'folder' if target.is_dir() else 'file'} of that name is in the way")
 
@@ -73,6 +75,8 @@ def _bring(made: Path, partial: Path) -> None:
 
 
 def _swap_in(partial: Path, target: Path) -> None:
+    if not partial.is_dir() and target.is_dir():  # an empty one, which is nobody's
+        target.rmdir()
     if not partial.is_dir() or not target.exists():
         partial.replace(target)  # atomic; a folder may take a free name
     elif not _exchange(partial, target):

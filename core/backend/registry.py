@@ -18,10 +18,11 @@ from typing import Any
 import pluggy
 
 from segkit.core.backend import hookspecs
-from segkit.core.backend.base import Backend, Match
+from segkit.core.backend.base import Backend
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.faults import blamed
 from segkit.core.backend.format import Format
+from segkit.core.backend.returned import match_of
 from segkit.core.errors import ModelFileError, PluginError, UnknownFormatError, did_you_mean
 
 
@@ -127,13 +128,15 @@ class Registry:
             raise ModelFileError(path, _absent(path))
         matches = []
         for entry in self.all():
-            if entry.backend and (match := _match(entry.backend, path)):
+            if entry.backend and (match := match_of(entry.backend, path)):
                 matches.append((match, entry.backend))
         if not matches:
             endings = sorted({s for e in self.all() if e.backend for s in e.backend.format.suffixes})
             broken = [e.error.plugin for e in self.all() if e.error]
             hint = f" (plugins that could not be asked: {', '.join(broken)}; see segkit formats)" if broken else ""
-            raise ModelFileError(path, f"no installed format recognises it; known endings: {', '.join(endings)}{hint}")
+            what = "it is a folder, and no" if path.is_dir() else "no"
+            problem = f"{what} installed format recognises it; known endings: {', '.join(endings)}{hint}"
+            raise ModelFileError(path, problem)
         best = max(match.confidence for match, _ in matches)
         winners = [(match, backend) for match, backend in matches if match.confidence == best]
         if len(winners) > 1:
@@ -212,19 +215,6 @@ def _kind(value: object) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return "None" if value is None else f"one {type(value).__name__}"
-
-
-def _match(backend: Backend, path: Path) -> Match | None:
-    """The backend's own opinion; failing that its suffixes, so that a damaged file still reaches the one who can
-    explain it.
-    """
-    try:
-        own = backend.recognises(path)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # a plugin that stumbles over a foreign file has not recognised it
-        own = None
-    return own if isinstance(own, Match) else Backend.recognises(backend, path)
 
 
 def _absent(path: Path) -> str:

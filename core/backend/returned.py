@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segkit.core.backend.base import Anchors, Backend, Selected
+from segkit.core.backend.base import Anchors, Backend, Match, Selected
 from segkit.core.backend.faults import words
 from segkit.core.backend.metadata import Metadata
 from segkit.core.errors import ModelFileError, SegkitError
@@ -33,6 +33,19 @@ def metadata_of(backend: Backend, path: Path) -> Metadata | None:
     if isinstance(read, Metadata | None):
         return read
     raise ModelFileError(path, f"the plugin of '{name}' reads {type(read).__name__} for its metadata")
+
+
+def match_of(backend: Backend, path: Path) -> Match | None:
+    """The backend's own opinion; failing that its suffixes, so that a damaged file still reaches the one who can
+    explain it.
+    """
+    try:
+        own = backend.recognises(path)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a plugin that stumbles over a foreign file has not recognised it
+        own = None
+    return own if isinstance(own, Match) else Backend.recognises(backend, path)
 
 
 def fault(raw: object, batch: ImageBatch) -> str | None:

@@ -74,7 +74,7 @@ class PredictArguments(Options):
     precision: Annotated[Precision, Switches({Precision.FP16: Feature.HALF})] = Field(
         Precision.FP32, description="fp32 or fp16 (also: half=True), where the format decides at run time"
     )
-    device: Device | None = Field(None, description="cpu, cuda, cuda:1, mps, … (default: cpu)")
+    device: Device | None = Field(None, description="cpu, cuda:1, … as the model's format knows it (default: cpu)")
     threads: Threads | None = Field(None, description="CPU threads of the runtime (default: its own choice)")
     augment: bool = Field(False, description="also look at mirrored and smaller copies of a picture, and merge")
     tile: Annotated[ImgSize | None, BeforeValidator(_empty_as_none)] = Field(

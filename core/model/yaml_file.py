@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from segkit.core import yamls
+from segkit.core.backend.described import METADATA
 from segkit.core.errors import ModelFileError, did_you_mean
 from segkit.core.model.config import Head, Layer, ModelConfig, first_problem
 
@@ -53,6 +54,10 @@ def parse_config(raw: Mapping[str, Any], origin: str | Path, scale: str | None =
     Raises:
         ModelFileError: it does not describe a YOLOv8-seg network.
     """
+    if Path(origin).name == METADATA and "backbone" not in raw:
+        raise ModelFileError(
+            origin, f"it describes the model in its folder: give the folder, model={Path(origin).parent}"
+        )
     try:
         return _build(raw, scale)
     except ValidationError as error:

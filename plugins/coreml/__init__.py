@@ -89,6 +89,7 @@ FORMAT = Format(
     name="coreml",
     title="Core ML",
     artefact="{stem}.mlpackage",
+    contents=("Manifest.json", "Data", "Data/com.apple.CoreML", "Data/com.apple.CoreML/*"),
     aliases=("mlpackage",),
     suffixes=(".mlpackage",),
     export_options=CoreMLExportOptions,

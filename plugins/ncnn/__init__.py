@@ -10,6 +10,7 @@ from pydantic import Field
 from segkit.core.backend import (
     FULL,
     Backend,
+    Device,
     ExportJob,
     ExportOptions,
     Feature,
@@ -37,8 +38,16 @@ class NcnnExportOptions(ExportOptions):
     )
 
 
+class NcnnLoadOptions(LoadOptions):
+    """Options of running an ncnn model."""
+
+    device: Device = Field(
+        default="cpu", description="where to run: cpu, or on a GPU of any maker with Vulkan: vulkan, vulkan:1"
+    )
+
+
 _EXPORT = frozenset({Feature.EXPORT})
-_RUN = frozenset({Feature.PREDICT, Feature.INT8})
+_RUN = frozenset({Feature.PREDICT})
 
 
 def _artefact(stem: str, options: ExportOptions) -> str:
@@ -51,7 +60,9 @@ FORMAT = Format(
     title="ncnn",
     artefact=_artefact,
     suffixes=("_ncnn_model", ".ncnn.param", ".ncnn.bin"),
+    contents=("*.param", "*.bin", "*_ncnn.py", "metadata.yaml"),  # the .py is a sample that other tools leave there
     export_options=NcnnExportOptions,
+    load_options=NcnnLoadOptions,
     support=Support(
         {
             Feature.EXPORT: FULL,
@@ -120,7 +131,8 @@ class NcnnBackend(Backend):
 
         if is_ncnn(path):
             return Match(Match.CONTENT, "it holds an ncnn graph")
-        return super().recognises(path)
+        part = Match(Match.SUFFIX, "it holds the weights of ncnn's") if any(path.glob("*.ncnn.bin")) else None
+        return super().recognises(path) or part
 
 
 @hookimpl

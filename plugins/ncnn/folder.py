@@ -11,26 +11,26 @@ the graph, and against the digests where there are some.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import numpy as np
+from numpy.typing import NDArray
 
 from segkit.core.backend import Metadata
+from segkit.core.backend.described import METADATA, check_sums, read_described, write_described
 from segkit.core.backend.layouts import anchor_count
 from segkit.core.errors import ModelFileError
-from segkit.core.yamls import read_yaml
-from segkit.plugins.ncnn.graph import MAGIC, Graph, parse
-from segkit.plugins.ncnn.weights import Stored, locate
+from segkit.core.images import Size
+from segkit.plugins.ncnn.graph import MAGIC, Graph, Layer, parse
+from segkit.plugins.ncnn.weights import Data, Stored, locate, numbers
 
-PARAM, BIN, METADATA = "model.ncnn.param", "model.ncnn.bin", "metadata.yaml"
-
-DIGESTS = "digests"
-"""Key of `metadata.yaml`: file name → SHA-256 of its content."""
+PARAM, BIN = "model.ncnn.param", "model.ncnn.bin"
 
 LARGEST_GRAPH = 16 << 20
 """Bytes; the largest scale has 40 KB."""
@@ -104,14 +104,16 @@ class Files:
         """
         graph, raw = self.graph(), self.keys()
         fixed = fixed_anchors(graph)
-        if not raw:
-            return _guessed(fixed)
         metadata = Metadata.parse(raw, self.path)
         strides = metadata.segkit.strides if metadata.segkit else STRIDES
-        if fixed and anchor_count(metadata.imgsz, strides) != fixed:
+        made_for = self._size(graph, strides) if fixed else None
+        if not raw:
+            return Metadata(imgsz=made_for) if made_for else _guessed(fixed)
+        if (made_for and metadata.imgsz != made_for) or (fixed and anchor_count(metadata.imgsz, strides) != fixed):
             height, width = metadata.imgsz
+            other = f"{made_for[0]}x{made_for[1]}" if made_for else "another one"
             raise ModelFileError(
-                self.path, f"{METADATA} says imgsz {height}x{width}, and its graph was made for another one"
+                self.path, f"{METADATA} says imgsz {height}x{width}, and its graph was made for {other}"
             )
         return metadata
 
@@ -121,14 +123,8 @@ class Files:
         Raises:
             ModelFileError: they are missing, damaged, or have been changed.
         """
-        for name, digest in self._digests().items():
-            part = self.param.with_name(name)
-            if part in (self.param, self.weights) and part.is_file() and digest != _digest(part):
-                raise ModelFileError(
-                    self.path,
-                    f"{name} is damaged, or was changed: its digest is not the one in {METADATA} "
-                    f"(delete '{DIGESTS}' there if the change was meant)",
-                )
+        if self.weights.is_file():
+            check_sums(self.keys(), (self.param, self.weights), self.path)
         self.located(graph)
 
     def located(self, graph: Graph) -> tuple[list[Stored], bool]:
@@ -138,10 +134,7 @@ class Files:
             ModelFileError: they are missing, or do not fit the graph.
         """
         try:
-            size = self.weights.stat().st_size
-            if size == 0:
-                return locate(graph, b"")
-            with self.weights.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            with self._data() as data:
                 return locate(graph, data)
         except FileNotFoundError:
             raise ModelFileError(
@@ -152,27 +145,33 @@ class Files:
         except ValueError as error:
             raise ModelFileError(self.path, f"{self.weights.name} is damaged: {error}") from None
 
+    def _size(self, graph: Graph, strides: tuple[int, ...]) -> Size | None:
+        """The input that a graph was made for, told by the centres of its anchors; None where they cannot be read."""
+        try:
+            with self._data() as data:
+                found = [each for each in locate(graph, data)[0] if _shape(each.block.layer)[0] == 2]
+                centres = numbers(found[0], data).reshape(2, -1).astype(np.float32) if len(found) == 1 else None
+        except (OSError, ValueError):  # what is wrong with the weights is told when they are to be run
+            return None
+        return None if centres is None else _size_of(centres, strides)
+
+    @contextmanager
+    def _data(self) -> Iterator[Data]:
+        """What is in the weights' file."""
+        with self.weights.open("rb") as stream:
+            if self.weights.stat().st_size == 0:  # which cannot be mapped
+                yield b""
+                return
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                yield data
+
     def keys(self) -> dict[str, Any]:
         """What stands in `metadata.yaml`, as it is; nothing where there is no such file.
 
         Raises:
             ModelFileError: it is no YAML of keys and values.
         """
-        try:
-            raw = read_yaml(self.described)
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise ModelFileError(self.path, f"{METADATA}: {(error.strerror or str(error)).lower()}") from None
-        except ValueError as error:
-            raise ModelFileError(self.path, f"its {METADATA} cannot be understood: {error}") from None
-        if not isinstance(raw, dict | None):
-            raise ModelFileError(self.path, f"its {METADATA} cannot be understood: it is no list of keys and values")
-        return {str(key): value for key, value in (raw or {}).items()}
-
-    def _digests(self) -> dict[str, str]:
-        found = self.keys().get(DIGESTS)
-        return {str(name): str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
+        return read_described(self.described, self.path)
 
 
 def write(folder: Path, graph: Graph, weights: bytes, metadata: Metadata) -> None:
@@ -180,11 +179,7 @@ def write(folder: Path, graph: Graph, weights: bytes, metadata: Metadata) -> Non
     folder.mkdir()
     (folder / PARAM).write_bytes(str(graph).encode())
     (folder / BIN).write_bytes(weights)
-    # Class numbers as numbers, which is what other readers expect.
-    described = metadata.to_plain() | {"names": metadata.names}
-    described[DIGESTS] = {name: _digest(folder / name) for name in (PARAM, BIN)}
-    text = yaml.safe_dump(described, allow_unicode=True, sort_keys=False)
-    (folder / METADATA).write_text(text, encoding="utf-8")
+    write_described(folder, metadata)
 
 
 def is_ncnn(path: Path) -> bool:
@@ -197,12 +192,29 @@ def is_ncnn(path: Path) -> bool:
 
 def fixed_anchors(graph: Graph) -> int | None:
     """Number of anchors that a graph was made for, told from the constant with their centres; None: any."""
-    constants = [layer for layer in graph.layers if layer.type == "MemoryData"]
     try:
-        counts = [layer.number(0) for layer in constants if layer.number(1) == 2 and layer.number(2) <= 1]
+        shapes = [_shape(layer) for layer in graph.layers]
     except ValueError:
         return None
-    return max(counts, default=None)
+    return max((columns for rows, columns in shapes if rows == 2), default=None)
+
+
+def _shape(layer: Layer) -> tuple[int, int]:
+    """Rows and columns of a constant that is a table; none of what is something else."""
+    is_table = layer.type == "MemoryData" and layer.number(2) <= 1
+    return (layer.number(1), layer.number(0)) if is_table else (0, 0)
+
+
+def _size_of(centres: NDArray[np.float32], strides: tuple[int, ...]) -> Size | None:
+    """(height, width) of an input by the centres (x and y, anchors) of its cells, row by row, finest level first."""
+    x, y = centres
+    back, up = np.flatnonzero(np.diff(x) < 0), np.flatnonzero(np.diff(y) < 0)
+    columns = int(back[0]) + 1 if len(back) else 0
+    cells = int(up[0]) + 1 if len(up) else 0
+    if not columns or cells % columns:
+        return None
+    size = cells // columns * strides[0], columns * strides[0]
+    return size if anchor_count(size, strides) == len(x) else None
 
 
 def _guessed(anchors: int | None) -> Metadata:
@@ -224,11 +236,6 @@ def _is_graph(path: Path) -> bool:
         return False
     with path.open("rb") as stream:
         return stream.readline(64).strip() == MAGIC.encode()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _other_kind(content: bytes) -> str | None:

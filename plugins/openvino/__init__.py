@@ -11,6 +11,7 @@ from pydantic import Field
 from segkit.core.backend import (
     FULL,
     Backend,
+    Device,
     ExportJob,
     ExportOptions,
     Feature,
@@ -50,6 +51,7 @@ class Hint(StrEnum):
 class OpenVinoLoadOptions(LoadOptions):
     """Options of running an OpenVINO file."""
 
+    device: Device = Field(default="cpu", description="where to run: cpu, gpu, gpu:1, npu, or auto")
     hint: Hint = Field(
         default=Hint.LATENCY, description="what to be quick at: one picture, or many that are computed side by side"
     )
@@ -67,6 +69,7 @@ FORMAT = Format(
     title="OpenVINO",
     artefact=_artefact,
     suffixes=("_openvino_model", ".xml"),
+    contents=("*.xml", "*.bin", "metadata.yaml"),
     export_options=OpenVinoExportOptions,
     load_options=OpenVinoLoadOptions,
     support=Support(
@@ -128,11 +131,12 @@ class OpenVinoBackend(Backend):
 
     def recognises(self, path: Path) -> Match | None:
         """By content: an OpenVINO graph, or a folder with one in it, whatever its name; else by suffix."""
-        from segkit.plugins.openvino.folder import holds_graph
+        from segkit.plugins.openvino.folder import held_graph, holds_graph
 
         if holds_graph(path):
             return Match(Match.CONTENT, "it holds an OpenVINO graph")
-        return super().recognises(path)
+        part = Match(Match.SUFFIX, "it is the rest of an OpenVINO folder") if held_graph(path) else None
+        return super().recognises(path) or part
 
 
 @hookimpl

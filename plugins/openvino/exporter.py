@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segkit.core.backend import ExportJob, Feature, Precision
+from segkit.core.backend.described import write_described
 from segkit.core.errors import ExportError
 from segkit.core.graph import Program, capture
 from segkit.plugins.openvino import ENDINGS, OpenVinoExportOptions
-from segkit.plugins.openvino.folder import write_metadata
 from segkit.plugins.openvino.half import to_half
 from segkit.plugins.openvino.layout import turn
 from segkit.plugins.openvino.runtime import first_line, ops, ov
@@ -51,7 +51,7 @@ def export(job: ExportJob) -> None:
     seal(model, job.metadata)
     job.target.mkdir()
     ov.save_model(model, job.target / f"{stem}.xml", compress_to_fp16=False)
-    write_metadata(job.target, job.metadata)
+    write_described(job.target, job.metadata)
 
 
 def _stem(target: Path) -> str:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from segkit.core.backend import Metadata
+from segkit.core.backend.described import METADATA, SUMS, check_sums, read_described
 from segkit.core.errors import ModelFileError
-from segkit.core.yamls import read_yaml
 from segkit.plugins.openvino.graph import Graph, begins_like_one, read_graph
-
-METADATA = "metadata.yaml"
-
-_SUMS = "checksums"
-"""Key of the SHA-256 of graph and weights, by suffix: neither file has a sum of its own, and a byte that has changed
-among the weights is found by nothing else."""
 
 _LARGEST = 1 << 15
 
@@ -57,18 +48,7 @@ class Folder:
         Raises:
             ModelFileError: it cannot be read, or is no description.
         """
-        file = self.graph_file.with_name(METADATA)
-        try:
-            raw = read_yaml(file)
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise ModelFileError(self.path, f"{METADATA}: {(error.strerror or str(error)).lower()}") from None
-        except ValueError as error:
-            raise ModelFileError(self.path, f"its {METADATA} cannot be understood: {error}") from None
-        if not isinstance(raw, dict):
-            raise ModelFileError(self.path, f"its {METADATA} cannot be understood: it has no keys")
-        return raw
+        return read_described(self.graph_file.with_name(METADATA), self.path)
 
     def metadata(self) -> Metadata:
         """What `metadata.yaml` says, or failing that the graph; sizes that the graph fixes win.
@@ -80,9 +60,6 @@ class Folder:
         labels = self.graph.info.get("labels", "").split()
         if not raw and labels:
             raw["names"] = labels
-        for key in ("date", "description"):  # as other writers leave them, YAML takes them for something else
-            if raw.get(key) is not None:
-                raw[key] = str(raw[key])
         metadata = Metadata.parse(raw, self.path)
         shape = self.graph.inputs[0].shape if self.graph.inputs else ()
         if len(shape) != 4:
@@ -116,27 +93,17 @@ class Folder:
                 self.path,
                 f"{self.weights_file.name} is cut off: it has {held:,} bytes of {extent:,}. Export it again",
             )
-        sums = self.described.get(_SUMS)
-        if not isinstance(sums, dict):
-            return
-        for file in (self.graph_file, self.weights_file):
-            sealed = sums.get(file.suffix.lstrip("."))
-            if sealed is not None and sealed != digest(file):
-                raise ModelFileError(
-                    self.path,
-                    f"{file.name} is damaged, or was changed after its export: its checksum in {METADATA} is another "
-                    f"one. Export it again; if it was changed on purpose, remove '{_SUMS}' there",
-                )
+        check_sums(self.described, (self.graph_file, self.weights_file), self.path)
 
 
 def open_folder(path: Path) -> Folder:
-    """The model in a folder, or that of an `.xml` file.
+    """The model in a folder, or that of an `.xml` file or of the `.bin` beside one.
 
     Raises:
         ModelFileError: the folder holds no graph, or several.
     """
     if not path.is_dir():
-        return Folder(path, path)
+        return Folder(path, _graph_of(path) or path)
     graphs = sorted(file for file in path.glob("*.xml") if file.is_file())
     if len(graphs) > 1:
         graphs = [file for file in graphs if begins_like_one(file)] or graphs
@@ -152,37 +119,19 @@ def holds_graph(path: Path) -> bool:
     """Whether `path` is an OpenVINO graph, or a folder with one; only first bytes are read."""
     if path.is_dir():
         return any(begins_like_one(file) for file in path.glob("*.xml"))
-    return begins_like_one(path)
+    return begins_like_one(path) or _graph_of(path) is not None
 
 
-def write_metadata(folder: Path, metadata: Metadata) -> None:
-    """Write `metadata.yaml` into a folder that has graph and weights already."""
-    sums = {file.suffix.lstrip("."): digest(file) for suffix in ("xml", "bin") for file in folder.glob(f"*.{suffix}")}
-    text = yaml.dump(
-        metadata.to_plain() | {"names": dict(metadata.names), _SUMS: sums},
-        Dumper=_Plain,
-        allow_unicode=True,
-        sort_keys=False,
-        width=1000,
-    )
-    (folder / METADATA).write_text(text, encoding="utf-8", newline="\n")
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of a file's bytes.
-
-    Raises:
-        ModelFileError: it cannot be read.
-    """
+def held_graph(folder: Path) -> bool:
+    """Whether a folder had a graph once: segkit's list of its files names one beside weights."""
     try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelFileError(file, (error.strerror or str(error)).lower()) from None
+        sums = read_described(folder / METADATA, folder).get(SUMS, {})
+    except ModelFileError:
+        return False
+    return {Path(str(name)).suffix for name in sums} == {".xml", ".bin"}
 
 
-class _Plain(yaml.SafeDumper):
-    """Values that are the same are written twice: careful readers take no aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
+def _graph_of(path: Path) -> Path | None:
+    """The graph beside a `.bin` of weights."""
+    graph = path.with_suffix(".xml")
+    return graph if path.suffix.lower() == ".bin" and path.is_file() and begins_like_one(graph) else None

@@ -11,6 +11,7 @@ from segkit.core.backend import (
     FULL,
     Backend,
     Concurrency,
+    Device,
     ExportJob,
     ExportOptions,
     Feature,
@@ -38,6 +39,12 @@ class PaddleExportOptions(ExportOptions):
     )
 
 
+class PaddleLoadOptions(LoadOptions):
+    """Options of running a program of Paddle."""
+
+    device: Device = Field(default="cpu", description="where to run: cpu, or with paddlepaddle-gpu cuda, cuda:1")
+
+
 _EXPORT = frozenset({Feature.EXPORT})
 
 FORMAT = Format(
@@ -46,7 +53,9 @@ FORMAT = Format(
     aliases=("paddlepaddle",),
     artefact="{stem}_paddle_model",
     suffixes=("_paddle_model", ".pdmodel", ".pdiparams"),
+    contents=("inference.json", "*.pdmodel", "*.pdiparams", "*.pdiparams.info", "metadata.yaml"),
     export_options=PaddleExportOptions,
+    load_options=PaddleLoadOptions,
     support=Support(
         {
             Feature.EXPORT: FULL,
@@ -55,15 +64,14 @@ FORMAT = Format(
             Feature.INT8: Gap(
                 GapKind.NOT_IMPLEMENTED,
                 "Paddle Inference drops the quantisation of a program of its present kind and computes in float32 on "
-                "a CPU, so int8 would cost accuracy and save no time; half=True halves the file, and the onnx format "
-                "has int8",
+                "a CPU, so int8 would cost accuracy and save no time; half=True halves the file",
             ),
             Feature.DYNAMIC_BATCH: FULL,
             Feature.DYNAMIC_SIZE: FULL,
             Feature.NMS: Gap(
                 GapKind.NOT_IMPLEMENTED,
-                "objects are selected after the network, in segkit or by the program that runs the file; the onnx and "
-                "torchscript formats have it inside",
+                "the exporter writes no selection into the program yet; segkit, or the program that runs the file, "
+                "selects after the network",
             ),
         }
     ),
@@ -116,12 +124,13 @@ class PaddleBackend(Backend):
 
     def recognises(self, path: Path) -> Match | None:
         """By content: a program of Paddle with its parameters beside it, whatever the names; else by suffix."""
-        from segkit.plugins.paddle.folder import Folder
+        from segkit.plugins.paddle.folder import Folder, holds_part
 
         try:
             Folder.find(path)
         except ModelFileError:
-            return super().recognises(path)
+            part = Match(Match.SUFFIX, "it holds a part of a model of Paddle") if holds_part(path) else None
+            return super().recognises(path) or part
         return Match(Match.CONTENT, "it holds a program of Paddle and its parameters")
 
 

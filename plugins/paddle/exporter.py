@@ -12,10 +12,11 @@ import numpy as np
 from torch import Tensor
 
 from segkit.core.backend import ExportJob, Feature, Precision
+from segkit.core.backend.described import write_described
 from segkit.core.errors import ExportError
 from segkit.core.graph import Program, capture
 from segkit.plugins.paddle import PaddleExportOptions
-from segkit.plugins.paddle.folder import STEM, write_notes
+from segkit.plugins.paddle.folder import STEM
 from segkit.plugins.paddle.importing import paddle
 from segkit.plugins.paddle.lowering import OPERATORS
 
@@ -46,7 +47,7 @@ def export(job: ExportJob) -> None:
         warnings.simplefilter("ignore")  # Paddle tells everybody how its functions differ from torch's
         _write(program, job.target / STEM, executor, half=options.precision is Precision.FP16)
     _name_outputs((job.target / STEM).with_suffix(".json"), program.output_names)
-    write_notes(job.target, job.metadata)
+    write_described(job.target, job.metadata)
 
 
 def _write(program: Program, prefix: Path, executor: Any, *, half: bool) -> None:

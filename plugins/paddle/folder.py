@@ -6,7 +6,6 @@ here before it sees them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,23 +14,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import yaml
 
 from segkit.core.backend import Metadata, TensorInfo
+from segkit.core.backend.described import METADATA, check_sums, read_described
 from segkit.core.errors import ModelFileError
 from segkit.core.protobuf import fields
-from segkit.core.yamls import read_yaml
 from segkit.plugins.paddle.outline import Outline, from_json, from_protobuf, tensor_desc
 
-METADATA = "metadata.yaml"
 STEM = "inference"
 """Name of the files that segkit writes, before their endings; Paddle's own tools use it, too."""
 
 PROGRAMS = (".json", ".pdmodel")
 PARAMETERS = ".pdiparams"
-
-SUMS = "sha256"
-"""Key in METADATA: SHA-256 of the other files by name."""
 
 LARGEST = 64 << 20
 """Bytes of a program; the largest scale has 0.4 MB."""
@@ -106,18 +100,7 @@ class Folder:
         Raises:
             ModelFileError: it cannot be understood.
         """
-        place = self.program.with_name(METADATA)
-        try:
-            raw = read_yaml(place)
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise ModelFileError(self.path, f"its {METADATA}: {(error.strerror or str(error)).lower()}") from None
-        except ValueError as error:
-            raise ModelFileError(self.path, f"its {METADATA} cannot be understood: {error}") from None
-        if not isinstance(raw, dict):
-            raise ModelFileError(self.path, f"its {METADATA} cannot be understood: it holds no keys")
-        return {str(key): value for key, value in raw.items()}
+        return read_described(self.program.with_name(METADATA), self.path)
 
     def metadata(self) -> Metadata | None:
         """What `metadata.yaml` says, None where there is nothing; sizes that the program fixes win over it.
@@ -126,7 +109,7 @@ class Folder:
             ModelFileError: it is not understood, or the program is damaged.
         """
         notes, inputs = self.notes(), self.outline.inputs
-        metadata = Metadata.parse({key: value for key, value in notes.items() if key != SUMS}, self.path)
+        metadata = Metadata.parse(notes, self.path)
         shape = inputs[0].shape if inputs else ()
         if len(shape) != 4:
             return metadata if notes else None
@@ -150,45 +133,39 @@ class Folder:
         if touching:
             raise ModelFileError(self.path, f"its program calls '{touching[0]}', which no network does: hostile?")
         try:
+            if not self.parameters.stat().st_size:
+                raise ValueError("it is empty (an interrupted copy?)")
             with self.parameters.open("rb") as stream:
                 found = [(tensor.dtype, tensor.shape) for tensor in _tensors(stream)]
         except OSError as error:
             raise ModelFileError(self.path, (error.strerror or str(error)).lower()) from None
         except ValueError as error:
             raise ModelFileError(self.path, f"its {self.parameters.name} is damaged: {error}") from None
-        wanted = [(tensor.dtype, tensor.shape) for tensor in self.outline.parameters]
-        if found != wanted:
+        wanted = self.outline.parameters
+        if len(found) != len(wanted):
             raise ModelFileError(
                 self.path,
-                f"its {self.parameters.name} holds {len(found)} tensors, and not the {len(wanted)} of the program",
+                f"its {self.parameters.name} holds {len(found)} tensors, and {self.program.name} asks for "
+                f"{len(wanted)}: they are not of one model",
             )
-        self._check_sums()
-
-    def _check_sums(self) -> None:
-        sums = self.notes().get(SUMS)
-        for file in (self.program, self.parameters):
-            wanted = sums.get(file.name) if isinstance(sums, dict) else None
-            if wanted is not None and wanted != digest(file):
+        for tensor, has in zip(wanted, found, strict=True):
+            asked = tensor.dtype, tensor.shape
+            if has != asked:
+                is_, wants = (f"{dtype} {'x'.join(map(str, shape))}" for dtype, shape in (has, asked))
                 raise ModelFileError(
                     self.path,
-                    f"its {file.name} is damaged or was changed: not what its {METADATA} has the sum of. Copy or "
-                    "export it again",
+                    f"its {self.parameters.name} holds '{tensor.name}' as {is_}, and {self.program.name} asks for "
+                    f"{wants}: they are not of one model",
                 )
+        check_sums(self.notes(), (self.program, self.parameters), self.path)
 
 
-def write_notes(folder: Path, metadata: Metadata) -> None:
-    """Put `metadata.yaml` beside the files that are in `folder`, with their sums."""
-    sums = {file.name: digest(file) for file in sorted(folder.iterdir())}
-    # Other readers expect whole numbers for the classes; JSON, which the plain form is for, has none as keys.
-    notes = metadata.to_plain() | {"names": dict(metadata.names), SUMS: sums}
-    text = yaml.safe_dump(notes, allow_unicode=True, sort_keys=False)
-    (folder / METADATA).write_text(text, encoding="utf-8")
-
-
-def digest(file: Path) -> str:
-    """SHA-256, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def holds_part(folder: Path) -> bool:
+    """Whether a folder has a program or parameters, if not both."""
+    if not folder.is_dir():
+        return False
+    programs = (file for ending in PROGRAMS for file in folder.glob(f"*{ending}"))
+    return any(folder.glob(f"*{PARAMETERS}")) or any(map(_is_program, programs))
 
 
 def words(tensor: TensorInfo) -> str:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 _QUIET = {"GLOG_minloglevel": "3"}
@@ -34,13 +35,14 @@ def paddle() -> Any:
 
     Its import also sets OMP_NUM_THREADS for the whole process and its children, or advises against what it is set to,
     gives the root logger a handler, warns of a compiler's cache and handles the signals that end a process. All of that
-    is undone.
+    is undone. It makes a folder for data sets in the user's cache as well, which it is kept from.
     """
     with (
         _ONE,
         _own_symbols_first(),
         _unchanged_process(),
         _unchanged_signals(),
+        _without_folders(),
         _without_advice(),
         warnings.catch_warnings(),
     ):
@@ -79,6 +81,22 @@ def _unchanged_process() -> Iterator[None]:
         else:
             os.environ["OMP_NUM_THREADS"] = threads
         logging.root.handlers[:] = handlers
+
+
+@contextmanager
+def _without_folders() -> Iterator[None]:
+    """No `~/.cache/paddle/dataset`: whoever gets a data set from Paddle makes its folder then."""
+    made, unwanted = os.makedirs, str(Path(".cache", "paddle", "dataset"))
+
+    def makedirs(name: Any, *args: Any, **options: Any) -> None:
+        if not str(name).endswith(unwanted):
+            made(name, *args, **options)
+
+    os.makedirs = makedirs
+    try:
+        yield
+    finally:
+        os.makedirs = made
 
 
 @contextmanager

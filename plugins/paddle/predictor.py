@@ -90,13 +90,15 @@ class PaddlePredictor(Predictor):
 def _config(folder: Folder, options: LoadOptions) -> Any:
     config = paddle().inference.Config(str(folder.program), str(folder.parameters))
     config.disable_glog_info()
-    kind, _, number = options.device.strip().lower().partition(":")
-    if kind in ("cuda", "gpu") and paddle().is_compiled_with_cuda() and (not number or number.isdigit()):
+    device = options.device.strip().lower()
+    kind, _, number = device.partition(":")
+    on_gpu, has_gpu = kind in ("cuda", "gpu") and (not number or number.isdigit()), paddle().is_compiled_with_cuda()
+    if on_gpu and has_gpu:
         config.enable_use_gpu(256, int(number or 0))  # megabytes to begin with; it takes more as it needs them
         return config
-    if options.device != "cpu":
-        known = "cpu, cuda" if paddle().is_compiled_with_cuda() else "cpu"
-        hint = "" if paddle().is_compiled_with_cuda() else "; for cuda install paddlepaddle-gpu instead of paddlepaddle"
+    if device != "cpu":
+        known = "cpu, cuda, cuda:1" if has_gpu else "cpu"
+        hint = "; for cuda install paddlepaddle-gpu instead of paddlepaddle" if on_gpu else ""
         raise OptionError.invalid("device", options.device, f"Paddle offers {known} here{hint}")
     config.disable_gpu()
     config.enable_mkldnn()

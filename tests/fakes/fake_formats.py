@@ -73,6 +73,7 @@ class Blob(Backend):
         title="Blob",
         artefact="{stem}_blob_model",
         suffixes=("_blob_model",),
+        contents=("meta.json", "weights.bin"),
         aliases=("folder",),
         export_options=BlobOptions,
         support=support(dynamic_batch=True, dynamic_size=True),
