@@ -67,6 +67,9 @@ BANNED = {
     "onnx.md": ["onnx", "segkit", "torch"],
     "openvino.md": ["nncf", "onnxruntime", "segkit", "torch"],
     "paddle.md": ["onnxruntime", "segkit", "torch"],
+    "pb.md": ["keras", "onnxruntime", "segkit", "torch"],
+    "saved_model.md": ["onnxruntime", "segkit", "torch"],
+    "tflite.md": ["onnxruntime", "segkit", "tensorflow", "torch"],
     "torchscript.md": ["onnxruntime", "segkit"],
 }
 WIDE = {"imgsz": (480, 640)}
@@ -81,6 +84,9 @@ CASES = [
     ("openvino.md", {"format": "openvino", **WIDE}),
     ("openvino.md", {"format": "openvino", **WIDE, "nms": True}),
     ("paddle.md", {"format": "paddle", **WIDE}),
+    ("pb.md", {"format": "pb", **WIDE}),
+    ("saved_model.md", {"format": "saved_model", **WIDE}),
+    ("tflite.md", {"format": "tflite", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE, "nms": True}),
 ]
