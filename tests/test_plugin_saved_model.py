@@ -234,7 +234,7 @@ def test_exporting_and_running_are_quiet(n_seg_pt, tmp_path, capfd):
 
 def test_an_operator_that_tensorflow_is_not_told_about_is_named_with_what_to_do(n_seg_pt, tmp_path, monkeypatch):
     monkeypatch.delitem(OPERATORS._functions, torch.ops.aten.silu.default)
-    with pytest.raises(ExportError, match=r"aten\.silu\.default of layer model\.0;.*in segkit\.plugins\.saved_model\.l"):
+    with pytest.raises(ExportError, match=r"aten\.silu\.default of layer model\.0;.*in segkit\.plugins\.saved_"):
         export(n_seg_pt, tmp_path / "x", imgsz=(64, 64))
 
 
@@ -407,6 +407,31 @@ def test_plain_tensorflow_serves_it_without_segkit_and_torch(made, weights, tmp_
     found = np.load(tmp_path / "found.npz")
     raw = Anchors.from_joined(found["output0"], found["output1"].transpose(0, 3, 1, 2))
     assert max(errors(raw, weights.run(batch))) <= 5e-3
+
+
+KERAS = """
+import sys
+import keras, numpy as np
+model = keras.models.load_model(sys.argv[1] + "/model.keras")
+found = model.predict(np.load(sys.argv[2]), verbose=0)
+np.savez(sys.argv[3], **found)
+assert not {"segkit", "torch"} & set(sys.modules)
+"""
+
+
+def test_keras_loads_the_model_that_is_saved_beside(made, weights, tmp_path):
+    path, batch = made(keras=True), noise(2, 64, 64)
+    np.save(tmp_path / "images.npy", batch.f32_nchw.transpose(0, 2, 3, 1))
+    places = [str(path), str(tmp_path / "images.npy"), str(tmp_path / "found.npz")]
+    child = subprocess.run([sys.executable, "-c", KERAS, *places], capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr[-2000:]
+    found = np.load(tmp_path / "found.npz")
+    raw = Anchors.from_joined(found["output0"], found["output1"].transpose(0, 3, 1, 2))
+    assert max(errors(raw, weights.run(batch))) <= 5e-3
+    with load(path) as predictor:
+        assert max(errors(predictor.run(batch), weights.run(batch))) <= 5e-3
+    with pytest.raises(OptionError, match="keras=True and nms=True exclude each other"):
+        BACKEND.format.parse_export_options({"keras": True, "nms": True})
 
 
 BESIDE = """

@@ -152,5 +152,3 @@ def digest(content: Content) -> str:
 def words(tensor: TensorInfo) -> str:
     """A shape for messages: "1xanyxanyx3"."""
     return "x".join("any" if side is None else str(side) for side in tensor.shape)
-
-

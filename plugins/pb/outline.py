@@ -142,7 +142,9 @@ def read_outline(content: Content) -> Outline:
     called.update(node.operator for node in nodes)
     taken = {name.lstrip("^").partition(":")[0] for node in nodes for name in node.inputs}
     inputs = [node for node in nodes if node.operator == "Placeholder"]
-    outputs = [node for node in nodes if node.name not in taken and node.operator not in ("Const", "NoOp", "Placeholder")]
+    outputs = [
+        node for node in nodes if node.name not in taken and node.operator not in ("Const", "NoOp", "Placeholder")
+    ]
     operators = Counter({name: count for name, count in called.items() if name not in _HOLDING})
     return Outline(
         tuple(node.info() for node in inputs),

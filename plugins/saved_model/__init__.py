@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from segkit.core.backend import (
     FULL,
@@ -28,7 +28,7 @@ from segkit.core.backend import (
     hookimpl,
     internal,
 )
-from segkit.core.errors import ModelFileError
+from segkit.core.errors import ModelFileError, OptionError
 
 
 class SavedModelExportOptions(SelectingExportOptions):
@@ -37,6 +37,7 @@ class SavedModelExportOptions(SelectingExportOptions):
     dynamic: Annotated[bool, Switches({True: (Feature.DYNAMIC_BATCH, Feature.DYNAMIC_SIZE)})] = Field(
         default=False, description="leave the batch and the input size free; imgsz and batch are then only the defaults"
     )
+    keras: bool = Field(default=False, description="save a model of Keras beside, model.keras; imgsz must be fixed")
     outputs: Literal["joined", "split"] = internal(
         default="joined", description="one tensor of boxes, scores and coefficients, or one each"
     )
@@ -45,6 +46,13 @@ class SavedModelExportOptions(SelectingExportOptions):
     def head_layout(self) -> HeadLayout:
         """The arrangement of the outputs."""
         return HeadLayout(outputs=self.outputs, boxes=self.boxes, nms=self.nms)
+
+    @model_validator(mode="after")
+    def _keras_is_plain(self) -> SavedModelExportOptions:
+        if self.keras and (self.dynamic or self.nms):
+            other = "dynamic" if self.dynamic else "nms"
+            raise OptionError(f"Options keras=True and {other}=True exclude each other: export twice.")
+        return self
 
 
 _EXPORT = frozenset({Feature.EXPORT})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from segkit.plugins.saved_model.values import NHWC, NWC, Array, Tensor
 
 _LAST = {3: NWC, 4: NHWC}
 """Channels at the end, by the number of dimensions."""
+
+KERAS = "model.keras"
 
 _DEBUGGING = "debug"
 """Folder for positions in the source code of whoever exported: of no use to others."""
@@ -52,17 +55,28 @@ def export(job: ExportJob) -> None:
         return _outputs(program, images, options, half=half)
 
     free = program.free[0] or {}
-    batch, channels, height, width = (
-        None if dim in free else side for dim, side in enumerate(program.example.shape)
-    )
+    batch, channels, height, width = (None if dim in free else side for dim, side in enumerate(program.example.shape))
     with silent():
         given = tf.TensorSpec([batch, height, width, channels], tf.float32, program.input_name)
         function = tf.function(network, input_signature=[given], autograph=False)
         module = tf.Module()
         module.network = function
         tf.saved_model.save(module, str(job.target), signatures={SIGNATURE: function})
+        if options.keras:
+            _save_keras(program, job.target / KERAS, half=half)
     shutil.rmtree(job.target / _DEBUGGING, ignore_errors=True)
     write_notes(job.target, job.metadata)
+
+
+def _save_keras(program: Program, target: Path, *, half: bool) -> None:
+    """The same network as a model of Keras; it takes any number of pictures."""
+    from segkit.plugins.saved_model.lowering.layers import LAYERS, Symbol, keras
+
+    _, channels, height, width = program.example.shape
+    images = keras.Input((height, width, channels), name=program.input_name)
+    made = LAYERS.run(program, Symbol(images, NHWC), _weights(program, half=half))
+    outputs = {name: (value.natural() if value.rank == 3 else value.to(NHWC)).data for name, value in made.items()}
+    keras.Model(images, outputs).save(str(target))
 
 
 def _outputs(program: Program, images: Any, options: SavedModelExportOptions, *, half: bool) -> dict[str, Any]:

@@ -209,5 +209,3 @@ def shape(message: Field) -> tuple[int | None, ...] | None:
             size = next((signed(inner.value or 0) for inner in part if inner.number == 1), 0)
             sides.append(size if size >= 0 else None)
     return tuple(sides)
-
-

@@ -8,8 +8,8 @@ cannot do with what there is. In a whole YOLOv8-seg that is once, before the end
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ NHWC: Order = (0, 3, 1, 2)
 
 NWC: Order = (0, 2, 1)
 """Of anchors (B, C, A)."""
+
+
+T = TypeVar("T", bound="Tensor")
 
 
 @dataclass(frozen=True)
@@ -49,20 +52,24 @@ class Tensor:
         """The axis that a dimension of torch's is; negative ones count from the end."""
         return self.order[dim]
 
-    def to(self, order: Sequence[int]) -> Tensor:
+    def to(self: T, order: Sequence[int]) -> T:
         """The same with its axes in another order: a transpose, unless it has it already."""
         if tuple(order) == self.order:
             return self
         dims = sorted(range(self.rank), key=lambda dim: order[dim])  # the dimension that each new axis is
-        return Tensor(tf.transpose(self.data, [self.order[dim] for dim in dims]), tuple(order))
+        return replace(self, data=self.transposed([self.order[dim] for dim in dims]), order=tuple(order))
 
-    def natural(self) -> Tensor:
+    def transposed(self, axes: list[int]) -> Any:
+        """The data with its axes in this order."""
+        return tf.transpose(self.data, axes)
+
+    def natural(self: T) -> T:
         """The same with torch's own order."""
         return self.to(range(self.rank))
 
-    def like(self, data: Any) -> Tensor:
+    def like(self: T, data: Any) -> T:
         """What an operator made of it that leaves the axes as they are."""
-        return Tensor(data, self.order)
+        return replace(self, data=data)
 
     def raised(self, rank: int) -> Tensor:
         """The same with dimensions of one in front, as in arithmetic of values of different ranks."""
@@ -97,3 +104,42 @@ def arranged(array: Array, order: Order) -> Array:
 def tensor(value: Value) -> Tensor:
     """A value in the graph."""
     return value if isinstance(value, Tensor) else Tensor(constant(value), tuple(range(value.ndim)))
+
+
+def regrouped(x: T, before: Sequence[int | str], after: Sequence[int | str]) -> tuple[T, list[int]]:
+    """For merging and dividing neighbouring dimensions: the value, transposed if it must be, and the dimensions of the
+    result in the order of the axes that they are to be. The other dimensions stay where they are.
+
+    Args:
+        x: the value.
+        before: its sides, in torch's order; those that are equal in every run are equal.
+        after: the sides of the result.
+    """
+    first = 0
+    while first < min(len(before), len(after)) and before[first] == after[first]:
+        first += 1
+    last = 0
+    while last < min(len(before), len(after)) - first and before[-1 - last] == after[-1 - last]:
+        last += 1
+    merged, divided = range(first, len(before) - last), range(first, len(after) - last)
+    axes = [x.axis(dim) for dim in merged]
+    if axes != list(range(axes[0], axes[0] + len(axes)) if axes else []):
+        x = x.natural()
+    place = min((x.axis(dim) for dim in merged), default=x.rank)
+    kept = {dim: dim if dim < first else dim + len(after) - len(before) for dim in range(x.rank) if dim not in merged}
+    laid = sorted(kept, key=x.axis)
+    dims = [kept[dim] for dim in laid if x.axis(dim) < place] + list(divided)
+    return x, dims + [kept[dim] for dim in laid if x.axis(dim) > place]
+
+
+def padding_of(
+    kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> str | list[list[int]]:
+    """The padding of a layer: by its name where one means the same as torch's numbers, which every runtime knows."""
+    if not any(padding):
+        return "VALID"
+    whole = all(step == 1 for step in stride)
+    around = all((side - 1) * reach == 2 * pad for side, reach, pad in zip(kernel, dilation, padding, strict=True))
+    if whole and around:
+        return "SAME"
+    return [[0, 0], *([pad, pad] for pad in padding), [0, 0]]

@@ -38,8 +38,8 @@ class TfLiteExportOptions(ExportOptions):
     )
 
     def head_layout(self) -> HeadLayout:
-        """The arrangement of the outputs: in int8 one tensor each, for each has numbers of its own size; boxes in units,
-        which are as small as scores.
+        """The arrangement of the outputs: in int8 one tensor each, for each has numbers of its own size; boxes in
+        units, which are as small as scores.
         """
         if self.precision is Precision.INT8:
             return HeadLayout(outputs="split", boxes="unit")

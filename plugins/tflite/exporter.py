@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,12 @@ from segkit.core.errors import ExportError
 from segkit.plugins.tflite import TfLiteExportOptions
 from segkit.plugins.tflite.converter import silent, tf
 from segkit.plugins.tflite.file import write_file
+from segkit.plugins.tflite.outline import read_calls
 
 _SIGNATURE, _INPUT = "serving_default", "images"
+
+_LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"}
+"""Operators with weights."""
 
 
 def export(job: ExportJob) -> None:
@@ -34,21 +39,50 @@ def export(job: ExportJob) -> None:
         elif options.precision is Precision.INT8:
             assert job.calibration is not None
             job.report(f"measuring ranges on {len(job.calibration)} pictures")
-            _quantise(converter, job.calibration, bytes_only=options.io == "int8")
+            _observe(converter, job.calibration)
         try:
-            content: bytes = converter.convert()
+            if options.precision is Precision.INT8 and options.io == "float32":
+                content = _mostly_bytes(converter)
+            else:
+                content = converter.convert()
         except Exception as error:
             raise ExportError("tflite", f"TensorFlow's converter failed ({words(error)})") from error
     write_file(job.target, content, job.metadata)
 
 
-def _quantise(converter: Any, calibration: Calibration, *, bytes_only: bool) -> None:
+def _observe(converter: Any, calibration: Calibration) -> None:
     """Whole numbers in every layer: of 8 bits, with a scale for each channel of weights and one for each tensor."""
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = _shown(calibration)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    if bytes_only:
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+
+
+def _mostly_bytes(converter: Any) -> bytes:
+    """A file that computes in 8 bits but for its end, which costs little and loses much: the last layer of each branch,
+    whose outputs are logits, and the arithmetic behind them. Input and outputs are float32.
+    """
+    converter.inference_input_type = converter.inference_output_type = tf.float32
+    converter._experimental_calibrate_only = True  # the converter's own road to choose what is rounded
+    observed: bytes = converter.convert()
+    quantise = import_module("tensorflow.lite.python.convert").mlir_quantize
+    made: bytes = quantise(observed, denylisted_nodes=_last(observed))
+    return made
+
+
+def _last(content: bytes) -> list[str]:
+    """Names of the operators that no layer comes behind, as the converter knows them: by the tensors that they give."""
+    calls = read_calls(content)
+    arithmetic: set[str] = set()  # tensors behind the distribution of a box's sides, whose mean is written as a layer
+    for call in calls:
+        if call.operator == "SOFTMAX" or arithmetic & {*call.inputs}:
+            arithmetic |= {*call.outputs}
+    before: set[str] = set()  # tensors that a layer is computed from
+    for call in reversed(calls):
+        layer = call.operator in _LAYERS and not arithmetic & {*call.outputs}
+        if layer or before & {*call.outputs}:
+            before |= {*call.inputs}
+    return [name for call in calls if not before & {*call.outputs} for name in call.outputs]
 
 
 def _shown(calibration: Calibration) -> Callable[[], Iterator[dict[str, Any]]]:

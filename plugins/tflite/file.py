@@ -135,7 +135,8 @@ class LiteFile:
         wanted = notes.get(SUM)
         if wanted is not None and wanted != digest(memoryview(self.content)[:begin]):
             raise ModelFileError(
-                self.path, "it is damaged or was changed: not what its metadata have the sum of. Copy or export it again"
+                self.path,
+                "it is damaged or was changed: not what its metadata have the sum of. Copy or export it again",
             )
 
 

@@ -51,9 +51,15 @@ class Table:
         return [_number(kind, self.content, at) for at in self._vector(field, struct.calcsize(kind))]
 
     def length(self, field: int) -> int:
-        """Entries of a vector, which need not be gone through."""
+        """Bytes of a vector of them, which need not be gone through."""
         at = self._at(field)
-        return _number("<I", self.content, at + _number("<I", self.content, at)) if at else 0
+        if not at:
+            return 0
+        start = at + _number("<I", self.content, at)
+        count = _number("<I", self.content, start)
+        if start + 4 + count > len(self.content):
+            raise ValueError(f"{count} bytes from byte {start} on reach behind its end at {len(self.content)}")
+        return count
 
     def text(self, field: int) -> str:
         """A text; empty where the field is not there."""

@@ -22,16 +22,17 @@ MAGIC = b"TFL3"
 TYPES = ("float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8", "float64")
 """`TensorType`."""
 
-OPERATORS = {
-    **{0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 6: "DEQUANTIZE"},
-    **{9: "FULLY_CONNECTED", 14: "LOGISTIC", 17: "MAX_POOL_2D", 18: "MUL", 19: "RELU", 21: "RELU6", 22: "RESHAPE"},
-    **{23: "RESIZE_BILINEAR", 25: "SOFTMAX", 28: "TANH", 32: "CUSTOM", 34: "PAD", 36: "GATHER", 39: "TRANSPOSE"},
-    **{40: "MEAN", 41: "SUB", 42: "DIV", 43: "SQUEEZE", 45: "STRIDED_SLICE", 47: "EXP", 49: "SPLIT", 53: "CAST"},
-    **{55: "MAXIMUM", 56: "ARG_MAX", 57: "MINIMUM", 60: "PADV2", 65: "SLICE", 67: "TRANSPOSE_CONV", 69: "TILE"},
-    **{70: "EXPAND_DIMS", 74: "SUM", 77: "SHAPE", 82: "REDUCE_MAX", 83: "PACK", 88: "UNPACK", 102: "SPLIT_V"},
-    **{97: "RESIZE_NEAREST_NEIGHBOR", 107: "GATHER_ND", 114: "QUANTIZE", 117: "HARD_SWISH", 119: "WHILE"},
-    **{121: "NON_MAX_SUPPRESSION_V5", 126: "BATCH_MATMUL", 130: "BROADCAST_TO", 150: "GELU"},
-}
+_OPERATORS = (
+    "0=ADD 1=AVERAGE_POOL_2D 2=CONCATENATION 3=CONV_2D 4=DEPTHWISE_CONV_2D 6=DEQUANTIZE 9=FULLY_CONNECTED "
+    "14=LOGISTIC 17=MAX_POOL_2D 18=MUL 19=RELU 21=RELU6 22=RESHAPE 23=RESIZE_BILINEAR 25=SOFTMAX 28=TANH "
+    "32=CUSTOM 34=PAD 36=GATHER 39=TRANSPOSE 40=MEAN 41=SUB 42=DIV 43=SQUEEZE 45=STRIDED_SLICE 47=EXP "
+    "49=SPLIT 53=CAST 55=MAXIMUM 56=ARG_MAX 57=MINIMUM 60=PADV2 65=SLICE 67=TRANSPOSE_CONV 69=TILE "
+    "70=EXPAND_DIMS 74=SUM 77=SHAPE 82=REDUCE_MAX 83=PACK 88=UNPACK 97=RESIZE_NEAREST_NEIGHBOR "
+    "102=SPLIT_V 107=GATHER_ND 114=QUANTIZE 117=HARD_SWISH 119=WHILE 121=NON_MAX_SUPPRESSION_V5 "
+    "126=BATCH_MATMUL 130=BROADCAST_TO 150=GELU "
+)
+
+OPERATORS = {int(number): name for number, _, name in (each.partition("=") for each in _OPERATORS.split())}
 """`BuiltinOperator`, as far as networks of this kind have them."""
 
 _CUSTOM = 32
@@ -112,6 +113,32 @@ def read_outline(content: Content) -> Outline:
     return Outline(inputs, outputs, operators, weights, model.text(3))
 
 
+class Call(NamedTuple):
+    """An operator of the graph, with the names of the tensors that it takes and gives."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def read_calls(content: Content) -> list[Call]:
+    """The operators of the first graph, in order.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    model = Table.root(content)
+    codes, graph = [_operator(code) for code in model.tables(1)], _at(model.tables(2), 0)
+    names = [tensor.text(3) for tensor in graph.tables(0)]
+    return [
+        Call(
+            _at(codes, operator.number(0, "<I")),
+            *(tuple(_at(names, number) for number in operator.numbers(field) if number >= 0) for field in (1, 2)),
+        )
+        for operator in graph.tables(3)
+    ]
+
+
 def _signature(model: Table) -> tuple[dict[int, str], dict[int, str]]:
     """Names of inputs and of outputs by the number of the tensor: signature_defs (7), inputs (0) and outputs (1) with
     name (0) and tensor_index (1).
@@ -133,9 +160,7 @@ def _operator(code: Table) -> str:
 def _info(tensor: Table, name: str | None) -> TensorInfo:
     free = tensor.numbers(7)
     sides = free if free else tensor.numbers(0)
-    return TensorInfo(
-        name or tensor.text(3), _type(tensor), tuple(side if side >= 0 else None for side in sides)
-    )
+    return TensorInfo(name or tensor.text(3), _type(tensor), tuple(side if side >= 0 else None for side in sides))
 
 
 def _type(tensor: Table) -> str:

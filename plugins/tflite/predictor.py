@@ -1,4 +1,4 @@
-"""Runs a file of TensorFlow Lite, whoever wrote it, with LiteRT; never imports torch, nor TensorFlow where LiteRT is."""
+"""Runs a file of TensorFlow Lite, whoever wrote it, with LiteRT; never imports torch, or TensorFlow beside LiteRT."""
 
 from __future__ import annotations
 
@@ -81,9 +81,7 @@ class LitePredictor(Predictor):
         (self._input,) = self._runtime.get_input_details()
         self._scale = _scale(self._input)
         details = {detail["index"]: detail for detail in self._runtime.get_output_details()}
-        self._outputs = [
-            (port.info.name, port.tensor, _scale(details[port.tensor])) for port in outline.outputs
-        ]
+        self._outputs = [(port.info.name, port.tensor, _scale(details[port.tensor])) for port in outline.outputs]
 
     def run(self, batch: ImageBatch) -> Anchors | Selected:
         """Compute; a file with a fixed batch gets the pictures in portions.

@@ -11,7 +11,17 @@ from torch import SymInt
 
 from segkit.core.graph import Lowering, Step
 from segkit.plugins.saved_model.runtime import tf
-from segkit.plugins.saved_model.values import NHWC, Array, Tensor, Value, arranged, constant, tensor
+from segkit.plugins.saved_model.values import (
+    NHWC,
+    Array,
+    Tensor,
+    Value,
+    arranged,
+    constant,
+    padding_of,
+    regrouped,
+    tensor,
+)
 
 aten = torch.ops.aten
 
@@ -37,7 +47,7 @@ def _conv2d(
     plain = groups == 1 and kernel == [1, 1] and list(stride) == [1, 1] and not any(padding)
     if not (plain and x.axis(1) == x.rank - 1):  # a layer that mixes channels alone takes any places
         x = x.to(NHWC)
-    pad = _padding(kernel, stride, padding, dilation)
+    pad = padding_of(kernel, stride, padding, dilation)
     steps, reach = list(stride), list(dilation)
     if groups == 1:
         made = tf.nn.conv2d(x.data, _kernel(weight), steps, pad, dilations=reach)
@@ -90,7 +100,7 @@ def _max_pool2d(
         raise ValueError("pooling with dilation or rounded up is not implemented")
     x = x.to(NHWC)
     steps = list(stride or kernel)
-    return x.like(tf.nn.max_pool2d(x.data, list(kernel), steps, _padding(kernel, steps, padding, dilation)))
+    return x.like(tf.nn.max_pool2d(x.data, list(kernel), steps, padding_of(kernel, steps, padding, dilation)))
 
 
 @OPERATORS.register(aten.upsample_nearest2d.vec)
@@ -165,29 +175,13 @@ def _view(step: Step, x: Value, sides: Sequence[Length]) -> Value:
     """Merging and dividing dimensions keeps the other ones, and with them how the axes lie."""
     if not isinstance(x, Tensor):
         return x.reshape([int(side) for side in sides])
-    before, after = _known(step.node.args[0]), _known(step.node)
-    first = 0
-    while first < min(len(before), len(after)) and before[first] == after[first]:
-        first += 1
-    last = 0
-    while last < min(len(before), len(after)) - first and before[-1 - last] == after[-1 - last]:
-        last += 1
-    merged, divided = range(first, len(before) - last), range(first, len(after) - last)
-    axes = [x.axis(dim) for dim in merged]
-    if axes != list(range(axes[0], axes[0] + len(axes)) if axes else []):
-        x = x.natural()
-    # Dimensions of the result in the order of the axes that they are to be.
-    place = min((x.axis(dim) for dim in merged), default=x.rank)
-    kept = {dim: dim if dim < first else dim + len(after) - len(before) for dim in range(x.rank) if dim not in merged}
-    laid = sorted(kept, key=x.axis)
-    dims = [kept[dim] for dim in laid if x.axis(dim) < place] + list(divided)
-    dims += [kept[dim] for dim in laid if x.axis(dim) > place]
+    x, dims = regrouped(x, known_sides(step.node.args[0]), known_sides(step.node))
     wanted = [side if length is None else length for side, length in zip(sides, step.sides, strict=True)]
     free = [dim for dim, length in enumerate(step.sides) if length is None]
     if len(free) == 1:  # TensorFlow works it out, and needs no operators for it
         wanted[free[0]] = -1
     data = tf.reshape(x.data, _shape([wanted[dim] for dim in dims]))
-    return Tensor(data, tuple(dims.index(dim) for dim in range(len(after))))
+    return Tensor(data, tuple(dims.index(dim) for dim in range(len(dims))))
 
 
 @OPERATORS.register(aten.transpose.int)
@@ -261,17 +255,6 @@ def _fitted(value: Any, leading: Tensor) -> Any:
     return tf.cast(value, leading.data.dtype) if tf.is_tensor(value) else value
 
 
-def _padding(kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> str | list[list[int]]:
-    """The padding of a layer: by its name where one means the same as torch's numbers, which every runtime knows."""
-    if not any(padding):
-        return "VALID"
-    whole = all(step == 1 for step in stride)
-    around = all((side - 1) * reach == 2 * pad for side, reach, pad in zip(kernel, dilation, padding, strict=True))
-    if whole and around:
-        return "SAME"
-    return [[0, 0], *([pad, pad] for pad in padding), [0, 0]]
-
-
 def _kernel(weight: Array) -> Any:
     """(a, b, h, w) → (h, w, b, a), as TensorFlow has them for both kinds of convolution."""
     return constant(weight.transpose(2, 3, 1, 0))
@@ -288,6 +271,6 @@ def _shape(sides: Sequence[Length]) -> Any:
     return tf.stack(list(sides)) if any(tf.is_tensor(side) for side in sides) else [int(side) for side in sides]
 
 
-def _known(node: Any) -> list[int | str]:
+def known_sides(node: Any) -> list[int | str]:
     """Sides of a node's result, so that those which are equal in every run compare equal."""
     return [str(side.node.expr) if isinstance(side, SymInt) else int(side) for side in node.meta["val"].shape]
