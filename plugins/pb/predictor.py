@@ -81,8 +81,8 @@ class FrozenPredictor(Predictor):
 
     def close(self) -> None:
         """Free the graph and its values."""
-        del self._call
         self._session.close()
+        del self._call, self._session
 
     def _compute(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         try:

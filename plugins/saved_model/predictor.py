@@ -90,8 +90,8 @@ class SavedModelPredictor(Predictor):
 
     def close(self) -> None:
         """Free the graph and its values."""
-        del self._call
         self._session.close()
+        del self._call, self._session
 
     def _compute(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         try:
