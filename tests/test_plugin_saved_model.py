@@ -194,7 +194,7 @@ def test_prediction_finds_the_objects_of_the_weights(n_seg_pt, bus, made):
 
 @pytest.mark.parametrize("agnostic", [False, True], ids=["by-class", "agnostic"])
 def test_what_is_selected_inside_is_what_is_selected_outside(made, agnostic):
-    limits = {"conf": 0.001, "iou": 0.5, "max_det": 20}
+    limits = {"conf": 1e-5, "iou": 0.5, "max_det": 20}
     path = made(nms=True, dynamic=True, agnostic_nms=agnostic, **limits)
     batch = noise(3, 64, 96)
     with load(made(dynamic=True)) as plain, load(path) as selecting:

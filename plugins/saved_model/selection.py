@@ -90,9 +90,8 @@ def _survivors(waiting: Any, boxes: _Boxes, selection: Selection) -> tuple[Any, 
         return turn + 1, waits_on, tf.concat([places, first], 1), tf.concat([found, best > 0], 1)
 
     none = tf.zeros([pictures, 0], tf.int32), tf.zeros([pictures, 0], tf.bool)
-    shapes = [
-        tf.TensorShape(sides) for sides in ([], waiting.shape, [waiting.shape[0], None], [waiting.shape[0], None])
-    ]
+    rows = [waiting.shape[0], None]
+    shapes = tuple(tf.TensorShape(sides) for sides in ([], waiting.shape, rows, rows))
     turns, _, *chosen = tf.while_loop(goes_on, turn_of, (0, waiting, *none), shapes)
     ends = [[0, 0], [0, selection.max_det - turns]]
     places, found = (tf.pad(part, ends) for part in chosen)
