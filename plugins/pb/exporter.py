@@ -31,8 +31,9 @@ def export(job: ExportJob) -> None:
 def _frozen(folder: Path) -> Any:
     """The GraphDef of a SavedModel's signature: input and outputs have the names that the signature gives them."""
     freeze = import_module("tensorflow.python.framework.convert_to_constants").convert_variables_to_constants_v2
-    function = freeze(tf.saved_model.load(str(folder)).signatures[_SIGNATURE])
-    names = sorted(function.structured_outputs)
+    served = tf.saved_model.load(str(folder)).signatures[_SIGNATURE]
+    names = sorted(served.structured_outputs)  # as its outputs are
+    function = freeze(served, aggressive_inlining=True)  # which may only be wrong where functions have effects
     if len(names) != len(function.outputs) or len(function.inputs) != 1:
         raise ExportError("pb", f"the SavedModel has {len(function.inputs)} inputs and {len(function.outputs)} outputs")
     graph = function.graph.as_graph_def()
