@@ -81,7 +81,8 @@ class LiteFile:
                 text = archive.read(named[0]).decode()
                 begin = min(entry.header_offset for entry in entries)
         except zipfile.BadZipFile as error:
-            if b"PK\x05\x06" in self.content[-(1 << 16) :]:
+            tail = self.content[-_LARGEST_NOTES:]
+            if b"PK\x05\x06" in tail[-(1 << 16) :] or (b"PK\x03\x04" in tail and NOTES.encode() in tail):
                 raise ModelFileError(self.path, f"its metadata are damaged ({error})") from None
             return {}, len(self.content)
         except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
