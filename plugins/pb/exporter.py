@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ from segkit.core.errors import ExportError
 from segkit.plugins.pb.file import notes_of
 from segkit.plugins.pb.outline import NOTES
 from segkit.plugins.pb.runtime import silent, tf
-
-_SIGNATURE = "serving_default"
 
 
 def export(job: ExportJob) -> None:
@@ -29,11 +26,10 @@ def export(job: ExportJob) -> None:
 
 
 def _frozen(folder: Path) -> Any:
-    """The GraphDef of a SavedModel's signature: input and outputs have the names that the signature gives them."""
-    freeze = import_module("tensorflow.python.framework.convert_to_constants").convert_variables_to_constants_v2
-    served = tf.saved_model.load(str(folder)).signatures[_SIGNATURE]
-    names = sorted(served.structured_outputs)  # as its outputs are
-    function = freeze(served, aggressive_inlining=True)  # which may only be wrong where functions have effects
+    """The GraphDef of a SavedModel's function: input and outputs have the names that it gives them."""
+    # As it was written: TensorFlow's own way to freeze also computes with constants, those in half precision too.
+    (function,) = tf.saved_model.load(str(folder)).network.concrete_functions
+    names = sorted(function.structured_outputs)  # as its outputs are
     if len(names) != len(function.outputs) or len(function.inputs) != 1:
         raise ExportError("pb", f"the SavedModel has {len(function.inputs)} inputs and {len(function.outputs)} outputs")
     graph = function.graph.as_graph_def()
