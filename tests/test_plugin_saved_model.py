@@ -250,6 +250,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # torch warns about itself
 @pytest.mark.parametrize("free", [False, True], ids=["fixed", "free"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_of_any_kind_gives_torchs_numbers(name, free):

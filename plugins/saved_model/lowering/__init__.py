@@ -54,7 +54,9 @@ def _conv2d(
     elif inside == 1 and steps[0] == steps[1]:
         # (groups · multiplier, 1, h, w) → (h, w, groups, multiplier)
         filters = constant(weight.reshape(groups, out // groups, *kernel).transpose(2, 3, 0, 1))
-        made = tf.nn.depthwise_conv2d(x.data, filters, [1, *steps, 1], pad, dilations=reach)
+        # With numbers for the padding TensorFlow's kernel ends the process.
+        data, pad = (x.data, pad) if isinstance(pad, str) else (tf.pad(x.data, pad), "VALID")
+        made = tf.nn.depthwise_conv2d(data, filters, [1, *steps, 1], pad, dilations=reach)
     else:  # not every runtime has an operator with groups
         parts = zip(tf.split(x.data, groups, 3), np.split(weight, groups), strict=True)
         made = tf.concat([tf.nn.conv2d(part, _kernel(own), steps, pad, dilations=reach) for part, own in parts], 3)
