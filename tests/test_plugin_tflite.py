@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from segkit.core.backend import ExportJob, Metadata, Precision, Seal, TensorInfo
+from segkit.core.backend import ExportJob, Metadata, Seal, TensorInfo
 from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import ModelFileError, OptionError, UnsupportedError
@@ -56,7 +56,7 @@ def made(n_seg_pt, bus, data, tmp_path_factory):
             upstream = folder / f"{len(cache)}_saved_model"
             SOURCE.export(ExportJob(n_seg_pt, None, upstream, source, metadata_of(parsed.model_copy())))
             shown = None
-            if parsed.precision is Precision.INT8:
+            if parsed.needs_calibration():
                 pictures = [bus, *sorted((data / "datasets" / "coco128-seg").rglob("*.jpg"))[:8]]
                 shown = PictureCalibration.of_pictures(map(read_picture, pictures), parsed.imgsz)
             cache[key] = folder / f"{len(cache)}.tflite"
@@ -112,6 +112,38 @@ def test_int8_computes_in_bytes_and_keeps_boxes_and_scores(made, weights, bus):
     seen = wanted.scores.max(1)[0] > 0.5
     assert np.abs(found.scores - wanted.scores)[0][:, seen].max() <= 0.2
     assert np.abs(found.boxes - wanted.boxes)[0][:, seen].max() <= 12
+
+
+def test_full_integer_leaves_no_float_and_keeps_boxes_and_scores(made, weights, bus):
+    path = made(int8=True, quantize="full_integer", imgsz=(320, 320))
+    outline = LiteFile(path).outline
+    assert {port.info.dtype for port in (*outline.inputs, *outline.outputs)} == {"int8"}
+    assert outline.inputs[0].info.shape == (1, 320, 320, 3)
+    assert set(outline.weights) <= {"int8", "int32"}
+    assert not outline.operators["DEQUANTIZE"]
+    batch = ImageBatch([read_picture(bus)], (320, 320))
+    with load(path) as predictor:
+        found, wanted = predictor.run(batch), weights.run(batch)
+    seen = wanted.scores.max(1)[0] > 0.5
+    assert np.abs(found.scores - wanted.scores)[0][:, seen].max() <= 0.3
+    assert np.abs(found.boxes - wanted.boxes)[0][:, seen].max() <= 20
+
+
+def test_dynamic_range_rounds_the_weights_alone_and_needs_no_pictures(made, weights, bus):
+    path = made(int8=True, quantize="dynamic_range", imgsz=(320, 320))
+    assert path.stat().st_size < 0.35 * made().stat().st_size
+    assert LiteFile(path).outline.outputs == LiteFile(made(imgsz=(320, 320))).outline.outputs
+    batch = ImageBatch([read_picture(bus)], (320, 320))
+    with load(path) as predictor:
+        found, wanted = predictor.run(batch), weights.run(batch)
+    seen = wanted.scores.max(1)[0] > 0.5
+    assert np.abs(found.scores - wanted.scores)[0][:, seen].max() <= 0.2
+    assert np.abs(found.boxes - wanted.boxes)[0][:, seen].max() <= 12
+
+
+def test_a_way_to_quantise_needs_int8():
+    with pytest.raises(OptionError, match=r"quantize=dynamic_range .* needs int8=True"):
+        BACKEND.format.parse_export_options({"quantize": "dynamic_range"})
 
 
 def test_the_whole_file_holds_one_transpose(made):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field, model_validator
+
 from segkit.core.backend import (
     FULL,
     Backend,
@@ -25,25 +27,35 @@ from segkit.core.backend import (
     Requirement,
     Support,
     hookimpl,
-    internal,
 )
-from segkit.core.errors import ModelFileError
+from segkit.core.errors import ModelFileError, OptionError
 
 
 class TfLiteExportOptions(ExportOptions):
     """Options of `segkit export format=tflite`."""
 
-    io: Literal["float32", "int8"] = internal(
-        default="float32", description="in int8: numbers of the input and the outputs"
+    quantize: Literal["integer", "full_integer", "dynamic_range"] = Field(
+        default="integer",
+        description="with int8: integer leaves the input, the outputs and the arithmetic behind the last layers in "
+        "float32; full_integer leaves nothing, as accelerators want it; dynamic_range rounds the weights of layers "
+        "alone, and needs no data",
     )
 
+    def needs_calibration(self) -> bool:
+        """Whether ranges are measured: in int8, unless weights alone are rounded."""
+        return self.precision is Precision.INT8 and self.quantize != "dynamic_range"
+
     def head_layout(self) -> HeadLayout:
-        """The arrangement of the outputs: in int8 one tensor each, for each has numbers of its own size; boxes in
-        units, which are as small as scores.
+        """The arrangement of the outputs: where they are quantised, one tensor each, for each has numbers of its own
+        size; boxes in units, which are as small as scores.
         """
-        if self.precision is Precision.INT8:
-            return HeadLayout(outputs="split", boxes="unit")
-        return HeadLayout()
+        return HeadLayout(outputs="split", boxes="unit") if self.needs_calibration() else HeadLayout()
+
+    @model_validator(mode="after")
+    def _quantize_needs_int8(self) -> TfLiteExportOptions:
+        if "quantize" in self.model_fields_set and self.precision is not Precision.INT8:
+            raise OptionError(f"Option quantize={self.quantize} says how int8=True is done: it needs int8=True.")
+        return self
 
 
 _FIXED = Gap(

@@ -33,36 +33,35 @@ def export(job: ExportJob) -> None:
     assert job.upstream is not None
     with silent():
         converter = tf.lite.TFLiteConverter.from_saved_model(str(job.upstream), signature_keys=[_SIGNATURE])
+        if options.precision is not Precision.FP32:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]  # alone it means weights of 8 bits, nothing else
         if options.precision is Precision.FP16:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = [tf.float16]
-        elif options.precision is Precision.INT8:
+        if options.needs_calibration():
             assert job.calibration is not None
             job.report(f"measuring ranges on {len(job.calibration)} pictures")
-            _observe(converter, job.calibration)
+            _observe(converter, job.calibration, tf.int8 if options.quantize == "full_integer" else tf.float32)
+        floating_end = options.needs_calibration() and options.quantize == "integer"
         try:
-            if options.precision is Precision.INT8 and options.io == "float32":
-                content = _mostly_bytes(converter)
-            else:
-                content = converter.convert()
+            content = _mostly_bytes(converter) if floating_end else converter.convert()
         except Exception as error:
             raise ExportError("tflite", f"TensorFlow's converter failed ({words(error)})") from error
     write_file(job.target, content, job.metadata)
 
 
-def _observe(converter: Any, calibration: Calibration) -> None:
-    """Whole numbers in every layer: of 8 bits, with a scale for each channel of weights and one for each tensor."""
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+def _observe(converter: Any, calibration: Calibration, outside: Any) -> None:
+    """Whole numbers in every layer: of 8 bits, with a scale for each channel of weights and one for each tensor;
+    `outside`, the type of the input and the outputs.
+    """
     converter.representative_dataset = _shown(calibration)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
+    converter.inference_input_type = converter.inference_output_type = outside
 
 
 def _mostly_bytes(converter: Any) -> bytes:
     """A file that computes in 8 bits but for its end, which costs little and loses much: the last layer of each branch,
-    whose outputs are logits, and the arithmetic behind them. Input and outputs are float32.
+    whose outputs are logits, and the arithmetic behind them.
     """
-    converter.inference_input_type = converter.inference_output_type = tf.float32
     converter._experimental_calibrate_only = True  # the converter's own road to choose what is rounded
     observed: bytes = converter.convert()
     quantise = import_module("tensorflow.lite.python.convert").mlir_quantize
