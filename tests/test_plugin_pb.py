@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from importlib.util import find_spec
 
 import numpy as np
@@ -95,6 +97,17 @@ def test_a_half_file_is_half_the_size(made, weights):
         boxes, scores, *_ = errors(predictor.run(batch), weights.run(batch))
     assert 0 < boxes <= 4
     assert 0 < scores <= 0.03
+
+
+def test_a_closed_predictor_lets_its_graph_go_at_once(made):
+    predictor = load(made())
+    graph = weakref.ref(predictor._session.graph)
+    gc.disable()
+    try:
+        predictor.close()
+        assert graph() is None  # of 4 MB, which would stay until Python collects
+    finally:
+        gc.enable()
 
 
 def test_what_is_selected_inside_comes_out_in_rows(made):

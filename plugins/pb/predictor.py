@@ -15,7 +15,7 @@ from segkit.core.errors import ModelFileError, OptionError, RuntimeFailure
 from segkit.core.images import ImageBatch
 from segkit.plugins.pb.file import GraphFile, words
 from segkit.plugins.pb.outline import Pictures
-from segkit.plugins.pb.runtime import session_settings, silent, tf
+from segkit.plugins.pb.runtime import release, session_settings, silent, tf
 
 _TYPES = {"float32": np.float32, "float16": np.float16}
 
@@ -52,7 +52,7 @@ class FrozenPredictor(Predictor):
                 tf.import_graph_def(graph, name="")
             self._call = self._session.make_callable([f"{name}:0" for name in self._names], [f"{given.name}:0"])
         except Exception as error:  # TensorFlow raises whatever class fits the code in its C++
-            self._session.close()
+            release(self._session)
             raise ModelFileError(file.path, f"TensorFlow refuses it ({_first_line(error)})") from error
 
     def run(self, batch: ImageBatch) -> Anchors | Selected:
@@ -81,8 +81,9 @@ class FrozenPredictor(Predictor):
 
     def close(self) -> None:
         """Free the graph and its values."""
-        self._session.close()
+        session = self._session
         del self._call, self._session
+        release(session)
 
     def _compute(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         try:

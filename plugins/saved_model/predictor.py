@@ -19,7 +19,7 @@ from segkit.core.errors import ModelFileError, OptionError, RuntimeFailure
 from segkit.core.images import ImageBatch
 from segkit.plugins.saved_model.folder import Folder, words
 from segkit.plugins.saved_model.outline import SERVE, Pictures
-from segkit.plugins.saved_model.runtime import session_settings, silent, tf
+from segkit.plugins.saved_model.runtime import release, session_settings, silent, tf
 
 _TYPES = {"float32": np.float32, "float16": np.float16}
 
@@ -58,7 +58,7 @@ class SavedModelPredictor(Predictor):
                 [port.tensor for port in outline.outputs], [outline.inputs[0].tensor]
             )
         except Exception as error:  # TensorFlow raises whatever class fits the code in its C++
-            self._session.close()
+            release(self._session)
             raise ModelFileError(folder.path, f"TensorFlow refuses it ({_first_line(error)})") from error
 
     def run(self, batch: ImageBatch) -> Anchors | Selected:
@@ -90,8 +90,9 @@ class SavedModelPredictor(Predictor):
 
     def close(self) -> None:
         """Free the graph and its values."""
-        self._session.close()
+        session = self._session
         del self._call, self._session
+        release(session)
 
     def _compute(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         try:

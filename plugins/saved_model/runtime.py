@@ -99,6 +99,14 @@ def session_settings(device: str, threads: int) -> Any:
     raise OptionError.invalid("device", device, f"TensorFlow offers {known} here")
 
 
+def release(session: Any) -> None:
+    """Close a session and take its graph apart, whose nodes hold each other, and megabytes, until Python looks at all
+    objects there are.
+    """
+    session.close()
+    import_module("tensorflow.python.framework.ops").dismantle_graph(session.graph)
+
+
 @contextmanager
 def silent() -> Iterator[None]:
     """Without TensorFlow's own remarks in Python, such as that a function of version 1 is one of version 1."""

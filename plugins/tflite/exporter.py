@@ -14,7 +14,7 @@ from segkit.core.errors import ExportError
 from segkit.plugins.tflite import TfLiteExportOptions
 from segkit.plugins.tflite.converter import silent, tf
 from segkit.plugins.tflite.file import write_file
-from segkit.plugins.tflite.outline import read_calls
+from segkit.plugins.tflite.outline import read_calls, without_ranges
 
 _SIGNATURE, _INPUT = "serving_default", "images"
 
@@ -62,15 +62,15 @@ def _mostly_bytes(converter: Any) -> bytes:
     """A file that computes in 8 bits but for its end, which costs little and loses much: the last layer of each branch,
     whose outputs are logits, and the arithmetic behind them.
     """
-    converter._experimental_calibrate_only = True  # the converter's own road to choose what is rounded
+    converter._experimental_calibrate_only = True  # what is rounded can only be chosen between its two steps
     observed: bytes = converter.convert()
     quantise = import_module("tensorflow.lite.python.convert").mlir_quantize
-    made: bytes = quantise(observed, denylisted_nodes=_last(observed))
+    made: bytes = quantise(without_ranges(observed, _last(observed)))
     return made
 
 
-def _last(content: bytes) -> list[str]:
-    """Names of the operators that no layer comes behind, as the converter knows them: by the tensors that they give."""
+def _last(content: bytes) -> set[str]:
+    """Names of the tensors that no layer comes behind."""
     calls = read_calls(content)
     arithmetic: set[str] = set()  # tensors behind the distribution of a box's sides, whose mean is written as a layer
     for call in calls:
@@ -81,7 +81,7 @@ def _last(content: bytes) -> list[str]:
         layer = call.operator in _LAYERS and not arithmetic & {*call.outputs}
         if layer or before & {*call.outputs}:
             before |= {*call.inputs}
-    return [name for call in calls if not before & {*call.outputs} for name in call.outputs]
+    return {name for call in calls if not before & {*call.outputs} for name in call.outputs}
 
 
 def _shown(calibration: Calibration) -> Callable[[], Iterator[dict[str, Any]]]:

@@ -50,12 +50,16 @@ class Table:
         """A vector of scalars."""
         return [_number(kind, self.content, at) for at in self._vector(field, struct.calcsize(kind))]
 
+    def vector(self, field: int) -> int:
+        """Place of a vector, where its length is; 0 where the field is not there."""
+        at = self._at(field)
+        return at + _number("<I", self.content, at) if at else 0
+
     def length(self, field: int) -> int:
         """Bytes of a vector of them, which need not be gone through."""
-        at = self._at(field)
-        if not at:
+        start = self.vector(field)
+        if not start:
             return 0
-        start = at + _number("<I", self.content, at)
         count = _number("<I", self.content, start)
         if start + 4 + count > len(self.content):
             raise ValueError(f"{count} bytes from byte {start} on reach behind its end at {len(self.content)}")
@@ -63,10 +67,9 @@ class Table:
 
     def text(self, field: int) -> str:
         """A text; empty where the field is not there."""
-        at = self._at(field)
-        if not at:
+        start = self.vector(field)
+        if not start:
             return ""
-        start = at + _number("<I", self.content, at)
         length = _number("<I", self.content, start)
         if start + 4 + length > len(self.content):
             raise ValueError(f"a text should end at byte {start + 4 + length}, behind the end")
@@ -82,10 +85,9 @@ class Table:
         return self.place + offset if offset else 0
 
     def _vector(self, field: int, width: int) -> Iterator[int]:
-        at = self._at(field)
-        if not at:
+        start = self.vector(field)
+        if not start:
             return
-        start = at + _number("<I", self.content, at)
         count = _number("<I", self.content, start)
         if count > LONGEST or start + 4 + count * width > len(self.content):
             raise ValueError(f"a list at byte {start} of {count} entries reaches behind the end")

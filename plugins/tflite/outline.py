@@ -6,7 +6,7 @@ Numbers of fields are those of TensorFlow Lite's `schema.fbs`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple, TypeVar
@@ -137,6 +137,19 @@ def read_calls(content: Content) -> list[Call]:
         )
         for operator in graph.tables(3)
     ]
+
+
+def without_ranges(content: bytes, names: Collection[str]) -> bytes:
+    """A file that was observed, without what these tensors were seen to range over. What has no range stays in float32:
+    the converter's own list of operators to leave alone passes over those with several outputs.
+    """
+    changed = bytearray(content)
+    for tensor in _at(Table.root(content).tables(2), 0).tables(0):
+        observed = tensor.table(4) if tensor.text(3) in names else None
+        for field in (0, 1) if observed else ():  # QuantizationParameters: min (0), max (1)
+            if place := observed.vector(field):
+                changed[place : place + 4] = bytes(4)  # none, by its length
+    return bytes(changed)
 
 
 def _signature(model: Table) -> tuple[dict[int, str], dict[int, str]]:
