@@ -42,7 +42,8 @@ class Pictures(NamedTuple):
             return None
         batch, *sides = (side if isinstance(side, int) else None for side in info.shape)
         last = info.shape[3] == 3
-        return cls(batch, *(sides[:2] if last else sides[1:]), last)
+        height, width = sides[:2] if last else sides[1:]
+        return cls(batch, height, width, last)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ class Pictures(NamedTuple):
             return None
         batch, *sides = (side if isinstance(side, int) else None for side in info.shape)
         last = info.shape[3] == 3
-        return cls(batch, *(sides[:2] if last else sides[1:]), last)
+        height, width = sides[:2] if last else sides[1:]
+        return cls(batch, height, width, last)
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,9 @@ def without_ranges(content: bytes, names: Collection[str]) -> bytes:
     changed = bytearray(content)
     for tensor in _at(Table.root(content).tables(2), 0).tables(0):
         observed = tensor.table(4) if tensor.text(3) in names else None
-        for field in (0, 1) if observed else ():  # QuantizationParameters: min (0), max (1)
+        if observed is None:
+            continue
+        for field in (0, 1):  # QuantizationParameters: min (0), max (1)
             if place := observed.vector(field):
                 changed[place : place + 4] = bytes(4)  # none, by its length
     return bytes(changed)

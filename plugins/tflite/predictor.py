@@ -38,7 +38,8 @@ class _Scale(NamedTuple):
     def rounded(self, array: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
         """The nearest numbers of the file."""
         limits = np.iinfo(dtype)
-        return np.clip(np.rint(array / np.float32(self.step)) + self.zero, limits.min, limits.max).astype(dtype)
+        numbers: NDArray[Any] = np.rint(array / np.float32(self.step)) + self.zero
+        return numbers.clip(limits.min, limits.max).astype(dtype)
 
 
 class LitePredictor(Predictor):
@@ -127,7 +128,8 @@ def _channels_last(batch: ImageBatch) -> NDArray[np.float32]:
     """(B, H, W, 3) float32 RGB 0..1: the pixels of every backend, without a detour where they are bytes."""
     if "f32_nchw" in batch.views:
         return batch.f32_nchw.transpose(0, 2, 3, 1)
-    return batch.u8_nhwc / np.float32(255)
+    pixels: NDArray[np.float32] = np.divide(batch.u8_nhwc, np.float32(255))
+    return pixels
 
 
 def _scale(detail: Any) -> _Scale:
