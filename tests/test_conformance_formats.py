@@ -47,12 +47,28 @@ class TestPaddle(BuiltIn):
     format = "paddle"
 
 
+class TestPb(BuiltIn):
+    format = "pb"
+
+
 class TestPyTorch(BuiltIn):
     format = "pytorch"
 
     @pytest.fixture
     def foreign(self, data: Path) -> Path:
         return data / "checkpoints" / "coco8_1ep_v8.3.0.best.pt"  # with depthwise class branches
+
+
+class TestSavedModel(BuiltIn):
+    format = "saved_model"
+
+
+class TestTfLite(BuiltIn):
+    format = "tflite"
+
+    @pytest.fixture
+    def foreign(self, data: Path) -> Path:
+        return data / "foreign" / "yolov8n-seg_int8.tflite"
 
 
 class TestTorchScript(BuiltIn):

@@ -68,6 +68,9 @@ BANNED = {
     "onnx.md": ["onnx", "segkit", "torch"],
     "openvino.md": ["nncf", "onnxruntime", "segkit", "torch"],
     "paddle.md": ["onnxruntime", "segkit", "torch"],
+    "pb.md": ["onnxruntime", "segkit", "torch"],
+    "saved_model.md": ["onnxruntime", "segkit", "torch"],
+    "tflite.md": ["onnxruntime", "segkit", "tensorflow", "torch"],
     "torchscript.md": ["onnxruntime", "segkit"],
 }
 WIDE = {"imgsz": (480, 640)}
@@ -82,6 +85,9 @@ CASES = [
     ("openvino.md", {"format": "openvino", **WIDE}),
     ("openvino.md", {"format": "openvino", **WIDE, "nms": True}),
     ("paddle.md", {"format": "paddle", **WIDE}),
+    ("pb.md", {"format": "pb", **WIDE}),
+    ("saved_model.md", {"format": "saved_model", **WIDE}),
+    ("tflite.md", {"format": "tflite", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE}),
     ("torchscript.md", {"format": "torchscript", **WIDE, "nms": True}),
 ]
@@ -170,6 +176,13 @@ def test_the_program_of_a_page_finds_what_segkit_finds(n_seg_pt, bus, tmp_path, 
     ]
     drawn, original = cv2.imread(str(tmp_path / "drawn.png")), cv2.imread(str(bus))
     assert ((drawn != original).any(2) == masks.any(0)).mean() > 0.98
+
+
+@pytest.mark.parametrize("quantize", ["integer", "full_integer"])
+def test_the_program_of_the_tflite_page_runs_files_in_8_bits(n_seg_pt, bus, data, tmp_path, quantize):
+    shown = {"data": str(data / "datasets" / "coco128-seg" / "coco128-seg.yaml"), "fraction": 0.04}
+    options = {"format": "tflite", "int8": True, "quantize": quantize, **WIDE, **shown}
+    test_the_program_of_a_page_finds_what_segkit_finds(n_seg_pt, bus, tmp_path, "tflite.md", options)
 
 
 def test_a_picture_without_objects_gives_none(n_seg_pt, tmp_path):

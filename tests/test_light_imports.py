@@ -11,7 +11,7 @@ import pytest
 
 RUNTIMES = {
     *("coremltools", "ncnn", "nncf", "onnx", "onnxruntime", "onnxscript", "onnxslim", "openvino", "paddle", "pnnx"),
-    *("safetensors", "tensorrt", "tensorrt_rtx", "torch"),
+    *("ai_edge_litert", "keras", "safetensors", "tensorflow", "tensorrt", "tensorrt_rtx", "torch"),
 }
 TABLES = {"IPython", "matplotlib", "pandas", "polars", "scipy", "supervision"}
 PICTURES = {"PIL", "cv2", "mss", "numpy"}
