@@ -26,6 +26,7 @@ from segkit.core.errors import OutputError, SegkitError
 SUMMARIES = {
     "predict": "Find and outline objects in pictures.",
     "export": "Convert a model to another format.",
+    "web": "Write a web page that runs a model in the browser.",
     "formats": "Show what every format can do and needs, and its options.",
     "info": "Show layers, parameters and GFLOPs of a model.",
     "inspect": "Show what any file says about itself: format, tensors, writer, metadata.",

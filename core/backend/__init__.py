@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Predictor,
         Selected,
         TensorInfo,
+        WebRuntime,
     )
     from segkit.core.backend.capability import FULL, Feature, Gap, GapKind, Support
     from segkit.core.backend.format import Concurrency, Format, Requirement
@@ -62,6 +63,7 @@ __all__ = [
     "Support",
     "Switches",
     "TensorInfo",
+    "WebRuntime",
     "hookimpl",
     "internal",
 ]
@@ -71,7 +73,7 @@ __getattr__ = lazy_names(
     {
         "base": (
             *("Anchors", "Backend", "Calibration", "ExportJob", "Inspection"),
-            *("Match", "Predictor", "Selected", "TensorInfo"),
+            *("Match", "Predictor", "Selected", "TensorInfo", "WebRuntime"),
         ),
         "capability": ("FULL", "Feature", "Gap", "GapKind", "Support"),
         "format": ("Concurrency", "Format", "Requirement"),

@@ -25,6 +25,7 @@ from segkit.core.backend import (
     Requirement,
     Support,
     Switches,
+    WebRuntime,
     hookimpl,
 )
 from segkit.core.errors import ModelFileError
@@ -115,6 +116,13 @@ class TfJsBackend(Backend):
         from segkit.plugins.tfjs.inspection import inspect
 
         return inspect(path)
+
+    def web_runtime(self) -> WebRuntime:
+        """The libraries that `segkit tfjs setup` brings."""
+        import os
+        from segkit.plugins.tfjs.web import runtime
+
+        return runtime(Path(os.environ["TFJS_DEV"]))
 
     def recognises(self, path: Path) -> Match | None:
         """By content: a `model.json` that is a graph model, whatever the folder's name; else by suffix."""
