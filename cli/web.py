@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Sequence
 
 from segkit.cli.argv import Kind, Positional
-from segkit.cli.command import Argument, Command, Option, Values, from_rows
+from segkit.cli.command import Argument, Command, Option, Values
+from segkit.cli.export import options_of
 from segkit.cli.output import Output
 from segkit.core.notices import size_of
 
@@ -27,11 +28,12 @@ OPTIONS = (
 
 def command(words: Sequence[str]) -> Command:
     """The command; beside its own options it has those of the export that weights go through."""
-    from segkit._web import web_options
+    from segkit._web import UNUSED, web_format
 
+    info = web_format()
+    exporting = [option for option in options_of(info) if option.name not in UNUSED] if info else []
     model = Argument(Positional("model"), "weights (.pt, .safetensors), or a folder exported for the web")
-    options = (*OPTIONS, *from_rows(web_options(), panel="Export options"))
-    return Command("web", "web", run, (model,), options, DETAILS, EPILOG)
+    return Command("web", "web", run, (model,), (*OPTIONS, *exporting), DETAILS, EPILOG)
 
 
 def run(values: Values, output: Output) -> None:

@@ -15,20 +15,20 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from segkit._paths import home_of, target_for
+from segkit._paths import home_of
 from segkit.core.backend.base import Backend, Match, WebRuntime
 from segkit.core.backend.metadata import Metadata
-from segkit.core.backend.options import OptionRow
 from segkit.core.backend.placement import check_target, place
 from segkit.core.backend.registry import default_registry
 from segkit.core.backend.returned import metadata_of
 from segkit.core.errors import ModelFileError, OptionError, OutputError
-from segkit.core.files import output_error
+from segkit.core.files import expanded, output_error
 from segkit.core.inference.arguments import PredictArguments
 from segkit.core.notices import size_of
 
 if TYPE_CHECKING:
     from segkit import YOLO
+    from segkit._formats import FormatInfo
 
 PAGE = Path(__file__).with_name("web_page")
 SETTINGS = "page.json"
@@ -40,8 +40,8 @@ MODEL, RUNTIME = "model", "runtime"
 FINEST = 1600
 """Pixels of the long side of masks: more than a screen shows costs time and memory that a phone has not."""
 
-UNUSED = {"batch"}
-"""Export options that a page has no use for: it looks at one picture at a time."""
+UNUSED = {"batch", "dynamic"}
+"""Export options that a page has no use for."""
 
 LOST = "No installed format runs in a browser; segkit formats lists them, and why one is broken."
 
@@ -55,13 +55,12 @@ class WebPage:
     metadata: Metadata
 
 
-def web_options() -> tuple[OptionRow, ...]:
-    """Options of the export that a page of weights begins with; none where no format runs in a browser."""
+def web_format() -> FormatInfo | None:
+    """The format that a page runs, whether or not all that it takes is set up; None where there is no such format."""
     from segkit._formats import format_info
 
     backend = _in_browser()
-    rows = format_info(backend.format.name).options if backend else ()
-    return tuple(row for row in rows if row.name not in UNUSED)
+    return format_info(backend.format.name) if backend else None
 
 
 def write_web_page(
@@ -95,7 +94,7 @@ def write_web_page(
     _check_options(options, artefact)
     stem = _stem(backend, artefact or model.path)
     home = Path() if artefact is None and model._in_memory else home_of(artefact or model.path)
-    target = target_for(home, f"{stem}_web", output)
+    target = home / f"{stem}_web" if output is None else expanded(output)
     _check_folder(target)
     try:
         with tempfile.TemporaryDirectory(prefix="segkit-web-", ignore_cleanup_errors=True) as folder:
@@ -117,7 +116,7 @@ def write_web_page(
 
 
 def _in_browser() -> Backend | None:
-    """The format that a page runs, whether or not all that it takes is set up."""
+    """The first format that says how it runs in a browser; whether that is set up is not asked."""
     backends = (entry.backend for entry in default_registry().all() if entry.backend)
     return next((each for each in backends if type(each).web_runtime is not Backend.web_runtime), None)
 
@@ -144,7 +143,9 @@ def _check_options(options: dict[str, Any], artefact: Path | None) -> None:
     if artefact is not None and options:
         raise OptionError(f"Option {next(iter(options))} is of an export, and '{artefact.name}' is exported already.")
     if unused := UNUSED & options.keys():
-        raise OptionError(f"Option {unused.pop()} is not for a web page, which looks at one picture at a time.")
+        raise OptionError(
+            f"Option {unused.pop()} is not for a web page: it looks at one picture at a time, in one size."
+        )
 
 
 def _stem(backend: Backend, path: Path) -> str:
@@ -167,7 +168,9 @@ def _check_folder(target: Path) -> None:
     except (OSError, ValueError, TypeError, KeyError):
         kind = None
     if kind != KIND:
-        raise OutputError(target, "a folder of that name is in the way, and it is no page of segkit; give another output=")
+        raise OutputError(
+            target, "a folder of that name is in the way, and it is no page of segkit; give another output="
+        )
 
 
 def _settle(made: Path, backend: Backend, runtime: WebRuntime, path: Path, title: str) -> Metadata:

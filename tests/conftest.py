@@ -7,6 +7,7 @@ asks for a fixture below; where it is absent the test is skipped with that reaso
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -57,6 +58,16 @@ def real(path: Path, variable: str) -> Path:
     pytest.skip(reason)
 
 
+def program(name: str) -> str:
+    """Where a program is, or the end of the test that needs it, as with real files: where they are, so is it."""
+    if found := shutil.which(name):
+        return found
+    reason = f"the program '{name}' is not installed"
+    if os.environ.get("SEGKIT_REQUIRE_DATA") == "1":
+        pytest.fail(f"{reason} (SEGKIT_REQUIRE_DATA=1 asks for it)", pytrace=False)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing that a test reads or fetches ends up in the user's own cache."""
@@ -94,6 +105,18 @@ def n_seg_pt(data: Path) -> Path:
 def bus(data: Path) -> Path:
     """A street with a bus and four people."""
     return real(data / "images" / "bus.jpg", "SEGKIT_TEST_DATA")
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node.js."""
+    return program("node")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """A browser."""
+    return program("chromium")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,9 @@ _KERNELS = ("", "-simd", "-threaded-simd")
 def runtime(packages: Path) -> WebRuntime:
     """The files; `packages` is the folder `node_modules`."""
     home = packages / "@tensorflow"
-    libraries = {f"tf-{name}.min.js": home / f"tfjs-{name}" / "dist" / f"tf-{name}.es2017.min.js" for name in _LIBRARIES}
+    libraries = {
+        f"tf-{name}.min.js": home / f"tfjs-{name}" / "dist" / f"tf-{name}.es2017.min.js" for name in _LIBRARIES
+    }
     names = [f"tfjs-backend-wasm{kind}.wasm" for kind in _KERNELS]
     kernels = {name: home / "tfjs-backend-wasm" / "dist" / name for name in names}
     return WebRuntime(ADAPTER.name, {ADAPTER.name: ADAPTER} | libraries | kernels)
