@@ -19,7 +19,7 @@ export async function load({ model, backend, head, classes, progress }) {
   tf.enableProdMode();
   tf.wasm.setWasmPaths(HERE);
   const chosen = await start(backend);
-  const network = await tf.loadGraphModel(`${model}model.json`, { onProgress: progress });
+  const network = await opened(model, progress);
   const [input, ...more] = network.inputs;
   if (more.length || input.shape?.length !== 4) throw new Error("it does not take pictures alone");
   const channelsFirst = input.shape[1] === 3 && input.shape[3] !== 3;
@@ -30,14 +30,28 @@ export async function load({ model, backend, head, classes, progress }) {
       return [network.predict(channelsFirst ? tf.transpose(picture, [0, 3, 1, 2]) : picture)].flat();
     });
     try {
-      const named = await Promise.all(outputs.map(async (tensor) => ({ shape: tensor.shape, data: await tensor.data() })));
-      return arranged(named, { height, width }, { head, classes });
+      const read = async (tensor) => ({ shape: tensor.shape, data: await tensor.data() });
+      return arranged(await Promise.all(outputs.map(read)), { height, width }, { head, classes });
     } finally {
       tf.dispose(outputs);
     }
   }
 
   return { backend: chosen, run };
+}
+
+/** TensorFlow.js itself takes the page of an error for weights. */
+async function opened(model, progress) {
+  const fetchFunc = async (url, options) => {
+    const answer = await fetch(url, options);
+    if (answer.ok) return answer;
+    throw new Error(`the server answers ${answer.status} for ${new URL(url).pathname.split("/").pop()}`);
+  };
+  try {
+    return await tf.loadGraphModel(`${model}model.json`, { onProgress: progress, fetchFunc });
+  } catch (error) {
+    throw new Error(`its files are damaged or incomplete (${error.message})`);
+  }
 }
 
 /** The backend that was asked for; else the graphics card where it computes in float32, else the processor. */

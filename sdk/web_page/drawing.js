@@ -2,8 +2,7 @@
 
 const OPACITY = 0.45;
 const FADED = 0.15; // of objects beside the one that is pointed at
-const TEXT = 13; // of labels, in pixels of the page
-const PADDING = 5;
+const TEXT = { least: 10, most: 13, share: 40 }; // of labels, in pixels of the page; a picture is `share` of them wide
 
 /** Draw at the size that the canvas has on the page, as finely as the screen shows it. */
 export function draw(canvas, bitmap, found, { colors, names, pointed = null, width }) {
@@ -46,28 +45,32 @@ function tint(context, { outlines }, scale, color, opacity) {
   context.globalAlpha = 1;
 }
 
-/** The surest objects choose their place first; a label that finds none of its own lies below the others. */
+/** The surest objects choose their place first; what finds none of its own is in the table alone. */
 function labels(context, objects, scale, room, { colors, names }) {
-  context.font = `600 ${TEXT}px system-ui, sans-serif`;
+  const text = Math.min(Math.max(room.width / TEXT.share, TEXT.least), TEXT.most);
+  const padding = text * 0.4;
+  context.font = `600 ${text}px system-ui, sans-serif`;
   context.textBaseline = "middle";
-  const placed = [];
+  const taken = [];
   for (const { label, confidence, box } of objects) {
-    const text = `${names[label]} ${confidence.toFixed(2)}`;
-    const size = { width: context.measureText(text).width + 2 * PADDING, height: TEXT + 2 * PADDING - 2 };
-    if (size.width > room.width) continue;
-    placed.push({ text, color: colors[label], ...size, ...place(size, box.map((side) => side * scale), room, placed) });
-  }
-  for (const { text, color, x, y, width, height } of placed.reverse()) {
-    context.fillStyle = color;
+    const words = `${names[label]} ${confidence.toFixed(2)}`;
+    const size = { width: context.measureText(words).width + 2 * padding, height: text * 1.6 };
+    const found = size.width < room.width && place(size, box.map((side) => side * scale), room, taken);
+    if (!found) continue;
+    taken.push({ ...found, ...size });
+    context.fillStyle = colors[label];
     context.beginPath();
-    context.roundRect(x, y, width, height, 4);
+    context.roundRect(found.x, found.y, size.width, size.height, 4);
     context.fill();
-    context.fillStyle = inkOn(color);
-    context.fillText(text, x + PADDING, y + height / 2 + 0.5);
+    context.fillStyle = inkOn(colors[label]);
+    context.fillText(words, found.x + padding, found.y + size.height / 2 + 0.5);
   }
 }
 
-/** Above the box, else inside it at the top, below it, inside at the bottom; on the left, else on the right. */
+/**
+ * Where nothing is yet: above the box, else inside it at the top, below it, inside at the bottom; on the left, else on
+ * the right.
+ */
 function place({ width, height }, [x1, y1, x2, y2], room, taken) {
   const within = (value, most) => Math.min(Math.max(value, 0), most);
   const lefts = [within(x1, room.width - width), within(x2 - width, room.width - width)];
@@ -76,7 +79,7 @@ function place({ width, height }, [x1, y1, x2, y2], room, taken) {
   const places = lefts.flatMap((x) => tops.map((y) => ({ x, y })));
   const free = ({ x, y }) =>
     taken.every((it) => x >= it.x + it.width || it.x >= x + width || y >= it.y + it.height || it.y >= y + height);
-  return places.find(free) ?? places[0];
+  return places.find(free);
 }
 
 /** Black or white, whichever is easier to read on a colour (#rrggbb; contrast ratio of WCAG 2). */

@@ -65,7 +65,7 @@ function taps(inputs, outputs) {
 }
 
 /**
- * The mask of one detection in pixels of the frame: { top, left, height, width, data } of 0 and 1; null where none is on.
+ * The mask of one detection in pixels of the frame: { top, left, height, width, data } of 0 and 1; null if it is empty.
  *
  * `prototypes` is (height, width, masks), `coefficients` (masks, anchors); both are read only.
  */

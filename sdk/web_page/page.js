@@ -95,7 +95,7 @@ function idle() {
   part("overlay").hidden = true;
 }
 
-/** The same picture at another confidence; while one answer is awaited, only the last wish of those that follow counts. */
+/** The same picture at another confidence; of the wishes that come while one is being answered the last one counts. */
 async function choose() {
   if (!engine || !found || camera.on || choosing) return;
   const mine = turn;
@@ -205,9 +205,9 @@ part("camera").addEventListener("click", () => (camera.on ? stopCamera() : start
 part("backend").addEventListener("change", ({ target }) => start(target.value));
 part("save").addEventListener("click", () => {
   part("canvas").toBlob((blob) => {
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: "objects.png" });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    const href = URL.createObjectURL(blob);
+    Object.assign(document.createElement("a"), { href, download: "objects.png" }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 10000);
   });
 });
 part("confidence").addEventListener("input", () => {

@@ -58,7 +58,8 @@ export class Panel {
   }
 
   #switchOf(label) {
-    const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: true, className: "unseen" });
+    const box = document.createElement("input");
+    Object.assign(box, { type: "checkbox", checked: true, className: "unseen" });
     box.addEventListener("change", () => {
       if (box.checked) this.#hidden.delete(label);
       else this.#hidden.add(label);

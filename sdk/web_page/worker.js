@@ -40,7 +40,8 @@ async function load({ page, backend, settings: given }) {
 async function see({ bitmap, conf }) {
   const start = performance.now();
   const { height, width } = bitmap;
-  const box = fit({ height, width }, settings.input, { minimal: settings.letterbox === "minimal", stride: settings.stride });
+  const policy = { minimal: settings.letterbox === "minimal", stride: settings.stride };
+  const box = fit({ height, width }, settings.input, policy);
   const input = letterboxed(pixelsOf(bitmap), box);
   const prepared = performance.now();
   const raw = await model.run(input, box.target);

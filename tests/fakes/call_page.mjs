@@ -1,5 +1,6 @@
-// Calls functions of the web page's modules: [[module, function, arguments], …] on standard input, answers on standard
-// output. {"f32": […]} stands for a Float32Array, {"u8": […]} for a Uint8ClampedArray, both ways; NaN is the text "NaN".
+// Calls functions of the web page's modules: `node call_page.mjs FOLDER`, with [[module, function, arguments…], …] on
+// standard input; answers come on standard output. {"f32": […]} stands for a Float32Array, {"u8": […]} for bytes, and
+// what JSON cannot say in them is text, as "NaN".
 
 import { readFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 SOFTWARE = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 """WebGL without a graphics card."""
 
@@ -56,6 +59,17 @@ def served(folder: Path, *headers: tuple[str, str]) -> Iterator[str]:
         thread.join()
 
 
+_RUNS = """({ mask: { top, left, height, width, data } }) => {
+  const runs = [0];
+  data.forEach((value, index) => {
+    if (value !== (runs.length + 1) % 2) runs.push(0);
+    runs[runs.length - 1]++;
+  });
+  return [[top, left, height, width], runs];
+}"""
+"""An object's place and the lengths of the runs of its mask, the first of them off."""
+
+
 class Visit:
     """One page that is open, and what went wrong in it."""
 
@@ -93,6 +107,15 @@ class Visit:
     def text(self, part: str) -> str:
         said: str = self.page.inner_text(f"#{part}")
         return said
+
+    def masks(self) -> list[NDArray[np.bool_]]:
+        """(height, width) of each object, in pixels of the picture as the page shows it."""
+        found = []
+        for (top, left, height, width), runs in self.page.evaluate(f"heard.objects.map({_RUNS})"):
+            mask = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
+            shown = self.page.evaluate("[heard.shown.height, heard.shown.width]")
+            found.append(np.pad(mask, ((top, shown[0] - top - height), (left, shown[1] - left - width))))
+        return found
 
     def rows(self) -> list[list[str]]:
         """The table of objects."""
