@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Switches,
         internal,
     )
+    from segkit.core.backend.tools import FormatCommand, Tool, tools_folder
 
 __all__ = [
     "FULL",
@@ -45,6 +46,7 @@ __all__ = [
     "ExportOptions",
     "Feature",
     "Format",
+    "FormatCommand",
     "Gap",
     "GapKind",
     "HeadLayout",
@@ -62,8 +64,10 @@ __all__ = [
     "Support",
     "Switches",
     "TensorInfo",
+    "Tool",
     "hookimpl",
     "internal",
+    "tools_folder",
 ]
 
 __getattr__ = lazy_names(
@@ -81,5 +85,6 @@ __getattr__ = lazy_names(
             *("ExportOptions", "HeadLayout", "LoadOptions", "Precision"),
             *("SelectingExportOptions", "Selection", "Switches", "internal"),
         ),
+        "tools": ("FormatCommand", "Tool", "tools_folder"),
     },
 )
