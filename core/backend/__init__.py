@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Switches,
         internal,
     )
+    from segkit.core.backend.tools import FormatCommand, Tool, tools_folder
 
 __all__ = [
     "FULL",
@@ -46,6 +47,7 @@ __all__ = [
     "ExportOptions",
     "Feature",
     "Format",
+    "FormatCommand",
     "Gap",
     "GapKind",
     "HeadLayout",
@@ -63,9 +65,11 @@ __all__ = [
     "Support",
     "Switches",
     "TensorInfo",
+    "Tool",
     "WebRuntime",
     "hookimpl",
     "internal",
+    "tools_folder",
 ]
 
 __getattr__ = lazy_names(
@@ -83,5 +87,6 @@ __getattr__ = lazy_names(
             *("ExportOptions", "HeadLayout", "LoadOptions", "Precision"),
             *("SelectingExportOptions", "Selection", "Switches", "internal"),
         ),
+        "tools": ("FormatCommand", "Tool", "tools_folder"),
     },
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from segkit.core.backend import (
     ExportOptions,
     Feature,
     Format,
+    FormatCommand,
     Gap,
     GapKind,
     Inspection,
@@ -25,6 +27,7 @@ from segkit.core.backend import (
     Requirement,
     Support,
     Switches,
+    Tool,
     WebRuntime,
     hookimpl,
 )
@@ -41,6 +44,18 @@ class TfJsExportOptions(ExportOptions):
     def needs_calibration(self) -> bool:
         """Never: in int8 the weights are stored in 8 bits, and TensorFlow.js computes in float32."""
         return False
+
+
+def _version() -> str | None:
+    from segkit.plugins.tfjs.packages import version
+
+    return version()
+
+
+def _setup(report: Callable[[str], None]) -> Mapping[str, str]:
+    from segkit.plugins.tfjs.packages import setup
+
+    return setup(report)
 
 
 FORMAT = Format(
@@ -72,7 +87,9 @@ FORMAT = Format(
             frozenset({Feature.EXPORT}),
             alternatives=("tensorflow", "tensorflow-macos", "tensorflow-intel", "tf-nightly", "tf-nightly-cpu"),
         ),
+        Tool("TensorFlow.js in Node.js", "segkit tfjs setup", _version, frozenset({Feature.PREDICT})),
     ),
+    commands=(FormatCommand("setup", "Fetch with npm what runs such files here: TensorFlow.js for Node.js.", _setup),),
     concurrency=Concurrency.SERIAL,
     own_threads=True,
 )
@@ -118,11 +135,11 @@ class TfJsBackend(Backend):
         return inspect(path)
 
     def web_runtime(self) -> WebRuntime:
-        """The libraries that `segkit tfjs setup` brings."""
-        import os
+        """Libraries of TensorFlow.js with WebGL and WebAssembly."""
+        self.format.require(Feature.PREDICT)  # what computes there is what computes here
         from segkit.plugins.tfjs.web import runtime
 
-        return runtime(Path(os.environ["TFJS_DEV"]))
+        return runtime()
 
     def recognises(self, path: Path) -> Match | None:
         """By content: a `model.json` that is a graph model, whatever the folder's name; else by suffix."""
