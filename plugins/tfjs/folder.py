@@ -32,6 +32,8 @@ LARGEST = 64 << 20
 """Bytes of a graph; the largest scale has 0.3 MB."""
 
 _LARGEST_SIDE = 1 << 15
+_DIGITS = 64
+"""Of a sum."""
 
 __all__ = ["FORMAT_NAME", "METADATA", "PROGRAM", "Folder", "digest", "words", "write_notes"]
 
@@ -102,7 +104,8 @@ class Folder:
             raise ModelFileError(self.path, f"its {METADATA} cannot be understood: it holds no keys")
         notes = {str(key): value for key, value in raw.items()}
         sums = notes.get(SUMS)
-        if SEAL in notes and not (isinstance(sums, dict) and self._members() <= sums.keys()):
+        whole = {name for name, text in sums.items() if len(str(text)) == _DIGITS} if isinstance(sums, dict) else set()
+        if SEAL in notes and not self._members() <= whole:
             raise ModelFileError(
                 self.path, f"its {METADATA} is damaged: it lacks sums of files (an interrupted copy?). Copy it again"
             )

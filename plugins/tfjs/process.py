@@ -88,6 +88,7 @@ class NodeProcess:
             running.kill()
             running.wait()
         running.stdout.close()
+        self._said.close()
 
     def _start(self) -> None:
         """A new process with the model loaded.

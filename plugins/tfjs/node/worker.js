@@ -81,7 +81,8 @@ function run(model, shape, pixels) {
   try {
     outputs = [model.execute({ [model.inputs[0].name]: given })].flat();
     const heads = outputs.map((tensor, index) => ({ name: model.outputs[index].name, shape: tensor.shape }));
-    return [{ outputs: heads }, outputs.map((tensor) => Float32Array.from(tensor.dataSync()))];
+    const numbers = outputs.map((tensor) => tensor.dataSync());
+    return [{ outputs: heads }, numbers.map((each) => (each instanceof Float32Array ? each : Float32Array.from(each)))];
   } finally {
     tf.dispose([given, ...outputs]);
   }
