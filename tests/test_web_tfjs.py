@@ -40,8 +40,8 @@ def window(chromium: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("backend", ["webgl", "wasm"])
-def test_the_page_sees_what_predict_sees(window: Any, site: Path, model: Path, bus: Path, backend: str) -> None:
-    (own,) = YOLO(model).predict(bus, retina_masks=True)
+def test_the_page_sees_what_predict_sees(window: Any, site: Path, n_seg_pt: Path, bus: Path, backend: str) -> None:
+    (own,) = YOLO(n_seg_pt).predict(bus, imgsz=SIZE, retina_masks=True)
     with served(site) as address, window.new_context() as context:
         visit = Visit(context, f"{address}?backend={backend}").ready().look(bus)
         assert visit.page.input_value("#backend") == backend
