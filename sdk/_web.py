@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from segkit._paths import home_of
 from segkit.core.backend.base import Backend, Match, WebRuntime
+from segkit.core.backend.faults import words
 from segkit.core.backend.metadata import Metadata
 from segkit.core.backend.placement import check_target, place
 from segkit.core.backend.registry import default_registry
 from segkit.core.backend.returned import metadata_of
-from segkit.core.errors import ModelFileError, OptionError, OutputError
+from segkit.core.errors import ModelFileError, OptionError, OutputError, PluginError, SegkitError
 from segkit.core.files import expanded, output_error
 from segkit.core.inference.arguments import PredictArguments
 from segkit.core.notices import size_of
@@ -87,9 +88,9 @@ def write_web_page(
         OutputError: the folder cannot be written, or is something else.
     """
     backend = _in_browser()
-    runtime = backend.web_runtime() if backend else None
-    if backend is None or runtime is None:
+    if backend is None:
         raise OptionError(LOST)
+    runtime = _runtime(backend)
     artefact = _artefact(backend, model)
     _check_options(options, artefact)
     stem = _stem(backend, artefact or model.path)
@@ -121,6 +122,27 @@ def _in_browser() -> Backend | None:
     return next((each for each in backends if type(each).web_runtime is not Backend.web_runtime), None)
 
 
+def _runtime(backend: Backend) -> WebRuntime:
+    """What the plugin gives, all of it there.
+
+    Raises:
+        PluginError: it is not, or is something else.
+        SegkitError: it must be set up first.
+    """
+    name = backend.format.name
+    try:
+        runtime = backend.web_runtime()
+    except SegkitError:
+        raise
+    except Exception as error:
+        raise PluginError(name, f"asking what runs it in a browser failed ({words(error)})") from error
+    if runtime is None or runtime.adapter not in runtime.files:
+        raise PluginError(name, "it gives no adapter for a browser")
+    if lost := [file for file in runtime.files.values() if not file.is_file()]:
+        raise PluginError(name, f"'{lost[0]}', which a browser would run, is not there")
+    return runtime
+
+
 def _artefact(backend: Backend, model: YOLO) -> Path | None:
     """The artefact that the model is, None for weights.
 
@@ -149,7 +171,7 @@ def _check_options(options: dict[str, Any], artefact: Path | None) -> None:
 
 
 def _stem(backend: Backend, path: Path) -> str:
-    name = path.resolve().name
+    name = path.name or path.resolve().name
     suffix = max((each for each in backend.format.suffixes if name.endswith(each)), key=len, default=path.suffix)
     return name.removesuffix(suffix) or name
 

@@ -14,6 +14,7 @@ from segkit import YOLO
 from segkit._web import PAGE
 from segkit.cli import main
 from segkit.conformance.golden import GOLDEN
+from segkit.core.backend import WebRuntime
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import OptionError, OutputError
 
@@ -116,6 +117,30 @@ def test_what_is_not_set_up_says_how(
     assert code == 2
     assert "pip install curtains" in err
     assert left_in(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "it gives no adapter for a browser"),
+        (WebRuntime("adapter.js", {}), "it gives no adapter for a browser"),
+        (WebRuntime("lost.js", {"lost.js": Path("lost.js")}), "'lost.js', which a browser would run, is not there"),
+        (KeyError("curtain"), "asking what runs it in a browser failed (KeyError: 'curtain')"),
+    ],
+)
+def test_a_plugin_that_gives_no_runtime_is_blamed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, given: Any, said: str
+) -> None:
+    def web_runtime() -> Any:
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    monkeypatch.setattr(default_registry().get("staged"), "web_runtime", web_runtime, raising=False)
+    code, _, err = run(capsys, str(GOLDEN), "output=site")
+    assert code == 1
+    assert said in err
+    assert err.count("\n") == 1
 
 
 def test_where_no_format_runs_in_a_browser_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

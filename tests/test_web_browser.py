@@ -201,6 +201,19 @@ def test_another_backend_looks_at_the_same_picture_again(visit: Open, picture: P
     assert open_.rows() == ALL
 
 
+def test_a_change_of_mind_while_the_page_works_is_no_problem(visit: Open, picture: Path) -> None:
+    open_ = visit().look(picture)
+    open_.page.select_option("#backend", "right")
+    open_.until("!document.querySelector('#overlay').hidden")
+    open_.page.evaluate("window.heard = null")
+    open_.page.select_option("#backend", "left")
+    open_.until("window.heard !== null")
+    assert open_.page.input_value("#backend") == "left"
+    assert not open_.page.is_visible("#problem")
+    assert open_.page.is_hidden("#overlay")
+    assert open_.said == []
+
+
 def test_a_model_that_is_not_there_is_a_readable_message(visit: Open, site: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(site, tmp_path / "broken")
     (broken / "model" / "stage.json").unlink()

@@ -28,8 +28,10 @@ function confidence() {
 // -- the model ---------------------------------------------------------------------------------------------------
 
 async function start(backend) {
+  turn++; // what the engine before was asked is void
   engine?.close();
   engine = null;
+  idle();
   enable(false);
   problem("");
   status("Loading the model …");
@@ -40,6 +42,7 @@ async function start(backend) {
   } catch (error) {
     status("");
     problem(`The model cannot be used: ${error.message}`);
+    part("backend").disabled = part("backend").length < 2; // another one may do
     return;
   }
   const options = engine.backends.map(({ name, title }) => new Option(title, name));
@@ -100,15 +103,20 @@ async function choose() {
   if (!engine || !found || camera.on || choosing) return;
   const mine = turn;
   choosing = true;
-  let asked;
-  do {
-    asked = confidence();
-    const answer = await engine.choose(asked);
-    if (mine !== turn) break;
-    found = { ...found, ...answer };
-    show();
-  } while (asked !== confidence());
-  choosing = false;
+  try {
+    let asked;
+    do {
+      asked = confidence();
+      const answer = await engine.choose(asked);
+      if (mine !== turn) break;
+      found = { ...found, ...answer };
+      show();
+    } while (asked !== confidence());
+  } catch (error) {
+    if (mine === turn) problem(`The objects cannot be chosen: ${error.message}`);
+  } finally {
+    choosing = false;
+  }
 }
 
 function show() {
