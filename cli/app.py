@@ -17,6 +17,7 @@ from typing import Any
 import typer
 import typer.main
 
+from segkit.cli import brought
 from segkit.cli.argv import PASSED_ON, joined, normalise, split, switched_on
 from segkit.cli.command import Command
 from segkit.cli.completion import complete, use_own_script
@@ -26,6 +27,7 @@ from segkit.core.errors import OutputError, SegkitError
 SUMMARIES = {
     "predict": "Find and outline objects in pictures.",
     "export": "Convert a model to another format.",
+    "web": "Write a web page that runs a model in the browser.",
     "formats": "Show what every format can do and needs, and its options.",
     "info": "Show layers, parameters and GFLOPs of a model.",
     "inspect": "Show what any file says about itself: format, tensors, writer, metadata.",
@@ -107,7 +109,7 @@ def application(command: Command | None = None, group: str = "") -> typer.Typer:
     """The typer application, or one of its groups, with `command` in full; the others only have their summaries."""
     app = typer.Typer(
         name=_program(group),
-        help=SUMMARIES[group] if group else HELP,
+        help=SUMMARIES.get(group, f"Commands of the format {group}.") if group else HELP,
         epilog=None if group else EPILOG,
         callback=_not_loaded,  # typer takes a group of one command for that command otherwise
         no_args_is_help=True,
@@ -140,6 +142,8 @@ def _not_loaded() -> None:
 
 def load(name: str, words: Sequence[str] = (), group: str = "") -> Command:
     """A command in full; `words` are those that follow it (the options of export depend on them)."""
+    if group and group not in GROUPS:
+        return brought.command(group, name)
     module = importlib.import_module(".".join(filter(None, ("segkit.cli", group, name))))
     command: Command = module.command(words)
     return command
@@ -151,10 +155,10 @@ def _dispatch(argv: Sequence[str], output: Output) -> int:
     if set(PASSED_ON) & {word.partition("=")[0] for word in argv}:
         use_own_script()
     group = ""
-    name, words = split(joined(argv), list(SUMMARIES))
-    if name is not None and name in GROUPS:
-        first, (name, words) = name, split(words, list(GROUPS[name]))
-        group = first if name in (None, *GROUPS[first]) else ""  # --version is everywhere the same
+    name, words = split(joined(argv), list(SUMMARIES), brought.table)
+    if name is not None and (name in GROUPS or name not in SUMMARIES):
+        first, (name, words) = name, split(words, list(_table(name)))
+        group = first if name in (None, *_table(first)) else ""  # --version is everywhere the same
     command = load(name, words, group) if name else None
     canonical = normalise(words, command.grammar()) if command else words
     values = parser(application(command, group))(canonical, prog_name=_program(group), standalone_mode=False)
@@ -168,7 +172,9 @@ def _program(group: str) -> str:
 
 
 def _table(group: str) -> Mapping[str, str]:
-    return GROUPS[group] if group else SUMMARIES
+    if not group:
+        return SUMMARIES
+    return GROUPS[group] if group in GROUPS else brought.table(group)
 
 
 def _unexpected(error: Exception, output: Output) -> int:

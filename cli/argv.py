@@ -16,7 +16,7 @@ written `./name=value`, as a folder named like a flag is written `./save`. After
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import zip_longest
@@ -93,8 +93,12 @@ def _begins_option(word: str) -> bool:
     return word.startswith(("--", "=")) or _PAIR.fullmatch(word) is not None
 
 
-def split(argv: Sequence[str], commands: Sequence[str]) -> tuple[str | None, list[str]]:
+def split(
+    argv: Sequence[str], commands: Sequence[str], others: Callable[[str], object] = lambda word: False
+) -> tuple[str | None, list[str]]:
     """(command, its words) of a command line; the command is None where only the general help is wanted.
+
+    `others` is asked whether a word is a command that is not in the list.
 
     Raises:
         InputError: there is no command, or an unknown one.
@@ -112,15 +116,15 @@ def split(argv: Sequence[str], commands: Sequence[str]) -> tuple[str | None, lis
         elif word == TASK:
             continue
         elif word == "help":
-            return (_known(rest[0], commands), ["--help"]) if rest else (None, ["--help"])
+            return (_known(rest[0], commands, others), ["--help"]) if rest else (None, ["--help"])
         elif word.startswith("-") or _PAIR.fullmatch(word):
             before.append(word)
         elif (mode := peek(before, "mode")) is not None:
-            return _known(mode, commands), [*before, word, *rest]
+            return _known(mode, commands, others), [*before, word, *rest]
         else:
-            return _known(word, commands), [*before, *rest]
+            return _known(word, commands, others), [*before, *rest]
     if (mode := peek(before, "mode")) is not None:
-        return _known(mode, commands), before
+        return _known(mode, commands, others), before
     if all(_name_of(word) in ("json", "debug") for word in before):
         return None, ["--help"]
     raise InputError(
@@ -305,8 +309,8 @@ def _truth(key: str, value: str) -> bool:
     raise OptionError.invalid(key, value, "give true or false")
 
 
-def _known(word: str, commands: Sequence[str]) -> str:
-    if word in commands:
+def _known(word: str, commands: Sequence[str], others: Callable[[str], object]) -> str:
+    if word in commands or others(word):
         return word
     raise InputError(f"Unknown command '{word}'.{did_you_mean(word, commands)} Known: {', '.join(commands)}.")
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segkit.cli.argv import Kind, Positional, peek
 from segkit.cli.command import Argument, Command, Option, Values, from_rows
 from segkit.cli.output import Output
 from segkit.core.errors import OptionError, UnsupportedError
 from segkit.core.notices import size_of
+
+if TYPE_CHECKING:
+    from segkit._formats import FormatInfo
 
 DETAILS = (
     "The artefact lands beside the weights (in the working folder if those were downloaded) unless output= says "
@@ -37,7 +40,7 @@ def command(words: Sequence[str]) -> Command:
         OptionError: no format is named.
         UnknownFormatError, PluginError, UnsupportedError: the format cannot be exported to.
     """
-    from segkit._formats import CALIBRATION, format_info, formats
+    from segkit._formats import format_info, formats
 
     model = Argument(Positional("model"), "weights (.pt, .safetensors) or an architecture (.yaml)")
     names = [info.name for info in formats() if info.options]
@@ -54,12 +57,21 @@ def command(words: Sequence[str]) -> Command:
     info = format_info(name)
     if gap := info.support["export"]:
         raise UnsupportedError(info.name, "export", *gap)
+    options += options_of(info)
+    return Command(
+        "export", f"export to {info.name}", run, (model,), tuple(options), DETAILS, EPILOG.format(name=info.name)
+    )
+
+
+def options_of(info: FormatInfo) -> list[Option]:
+    """Options of the exports to a format; hidden ones that it answers with a reason too."""
+    from segkit._formats import CALIBRATION
+
     own = from_rows(info.options, panel=f"{info.title} options")
     known = {option.name for option in own}
     declined = [Option(flag, Kind.FLAG, "", hidden=True) for flag in info.declined if flag not in known]
     declined += [Option(row.name, Kind.VALUE, "", hidden=True) for row in CALIBRATION if row.name not in known]
-    epilog = EPILOG.format(name=info.name)
-    return Command("export", f"export to {info.name}", run, (model,), (*options, *own, *declined), DETAILS, epilog)
+    return [*own, *declined]
 
 
 def run(values: Values, output: Output) -> None:

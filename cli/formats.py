@@ -83,6 +83,7 @@ def _show_one(name: str, output: Output) -> None:
     _options("Options when segkit runs such a file", info.load_options, output)
     output.block("Gaps", _gaps(info))
     output.block("Needs", map(_need, info.needs))
+    output.block("Commands of its own", (f"segkit {info.name} {name}  # {about}" for name, about in info.commands))
     output.block("To install what is missing", _missing([info]), paste=True)
 
 

@@ -9,9 +9,9 @@ from segkit.conformance.report import RUNS, Candidate
 from segkit.conformance.stage import Stage
 from segkit.conformance.store import Store, has_torch
 from segkit.core.backend.capability import Feature
-from segkit.core.backend.format import Format, Requirement
+from segkit.core.backend.format import Format, Need, Requirement, missing_dependency
 from segkit.core.backend.registry import Entry, Registry
-from segkit.core.errors import InputError, MissingDependencyError
+from segkit.core.errors import InputError
 
 TORCH = "torch"
 """The reference. A format may do without; comparing it cannot."""
@@ -46,14 +46,16 @@ def candidates_of(
             entries = [entry for entry in entries if Store.is_there(store, entry.plugin.name)] or entries
         for entry in entries:
             Store(store, entry.plugin.name)  # it says what is wrong
-    beside = () if has_torch() or read or not compares(stages) else (TORCH,)
+    beside = () if has_torch() or read or not compares(stages) else (Requirement(TORCH),)
     runs = (Feature.PREDICT,) if read else RUNS
-    found = {entry.plugin.name: _candidate(registry, entry, beside, runs) for entry in entries}
-    for candidate in found.values() if names else []:
-        if candidate.fault:  # of all formats it is one that fails; alone it is nothing that can be tested
-            raise InputError(candidate.fault)
-        if candidate.missing:
-            raise MissingDependencyError(candidate.missing, f"Testing {candidate.name}")
+    found = {}
+    for entry in entries:
+        missing = _missing(registry, entry, beside, runs)
+        if names and entry.backend is None:  # of all formats it is one that fails; alone it is nothing to be tested
+            raise InputError(str(entry.error))
+        if names and missing:
+            raise missing_dependency(missing, f"Testing {entry.plugin.name}")
+        found[entry.plugin.name] = _candidate(entry, missing)
     return list(found.values())
 
 
@@ -62,15 +64,23 @@ def compares(stages: Sequence[str] | None) -> bool:
     return stages is None or any(stage != Stage.DECLARE for stage in stages)
 
 
-def _candidate(registry: Registry, entry: Entry, beside: Sequence[str], runs: Sequence[Feature]) -> Candidate:
+def _candidate(entry: Entry, missing: Sequence[Need]) -> Candidate:
     if entry.backend is None:
         return Candidate(entry.plugin.name, entry.plugin.name, entry.plugin.distribution, fault=str(entry.error))
     fmt = entry.backend.format
-    missing = dict.fromkeys(need for feature in _used(fmt, runs) for need in registry.missing(fmt, feature))
-    if TORCH not in {Requirement(need).name for need in missing}:  # the format's own line may name a version
-        missing |= dict.fromkeys(beside)
     runtime = dict(filter(None, (need.found() for need in fmt.requires)))
-    return Candidate(fmt.name, fmt.title, entry.plugin.distribution, runtime, tuple(missing))
+    return Candidate(fmt.name, fmt.title, entry.plugin.distribution, runtime, tuple(map(str, missing)))
+
+
+def _missing(registry: Registry, entry: Entry, beside: Sequence[Need], runs: Sequence[Feature]) -> list[Need]:
+    """What is not there of all that testing a format needs."""
+    if entry.backend is None:
+        return []
+    fmt = entry.backend.format
+    missing = dict.fromkeys(need for feature in _used(fmt, runs) for need in registry.missing(fmt, feature))
+    if TORCH not in {need.name for need in missing}:  # the format's own line may name a version
+        missing |= dict.fromkeys(beside)
+    return list(missing)
 
 
 def _used(fmt: Format, runs: Sequence[Feature]) -> list[Feature]:

@@ -154,14 +154,20 @@ class UnsupportedError(InputError):
 class MissingDependencyError(InputError):
     """A package is needed and not installed, or not in its range of versions. segkit never installs anything itself."""
 
-    def __init__(self, packages: Iterable[str], purpose: str, installed: Mapping[str, str] | None = None) -> None:
-        """Pip requirements that are not installed, or not in their range of versions; what needs them; and
-        the versions that are installed, by requirement.
+    def __init__(
+        self,
+        packages: Iterable[str],
+        purpose: str,
+        installed: Mapping[str, str] | None = None,
+        commands: Mapping[str, str] | None = None,
+    ) -> None:
+        """Pip requirements that are not installed, or not in their range of versions; what needs them; the versions
+        that are installed, by requirement; and the commands that bring what pip does not.
         """
         self.packages = list(packages)
-        self.install = "pip install " + " ".join(
-            f'"{p}"' if any(c in p for c in "<>[;~! ") else p for p in self.packages
-        )
+        from_pip = [p for p in self.packages if p not in (commands or {})]
+        pip = "pip install " + " ".join(f'"{p}"' if any(c in p for c in "<>[;~! ") else p for p in from_pip)
+        self.install = " && ".join([pip] * bool(from_pip) + list(dict.fromkeys((commands or {}).values())))
         told = ", ".join(f"{p} ({v} is installed)" if (v := (installed or {}).get(p)) else p for p in self.packages)
         lacking = "" if installed else ", not installed here"
         super().__init__(f"{purpose} needs {told}{lacking}. Run: {self.install}")

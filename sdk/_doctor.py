@@ -16,8 +16,9 @@ from importlib import metadata
 from segkit._environment import environment, unknown
 from segkit._formats import FormatInfo, formats
 from segkit._machine import folders, graphics_cards, processor
-from segkit.core.backend.format import installed_version
+from segkit.core.backend.format import Requirement, installed_version
 from segkit.core.backend.registry import default_registry
+from segkit.core.backend.tools import tools_folder
 from segkit.core.hub import cache_folder
 
 CORE = ("numpy", "opencv-python-headless", "pillow", "pydantic", "typer", "rich")
@@ -96,7 +97,7 @@ def checkup() -> Checkup:
     names = dict.fromkeys([_installed(CORE[1], OPENCV), *CORE, *_found(infos), *EXTRAS])
     present = [name for name in names if installed_version(name)]
     with ThreadPoolExecutor(2) as pool:
-        libraries = list(pool.map(examine, present))
+        libraries = [*pool.map(examine, present), *_tools(infos)]
     cards = graphics_cards()
     machine = processor() | ({"graphics": ", ".join(cards)} if cards else {})
     broken = [f"{library.name} {library.version}: {library.problem}" for library in libraries if library.problem]
@@ -107,7 +108,7 @@ def checkup() -> Checkup:
         libraries,
         sorted(_absent(infos)),
         [_ability(info, libraries) for info in infos if not info.error],
-        folders(cache_folder()),
+        folders(cache_folder(), tools_folder()),
         environment(),
         broken,
         list(_conflicts(libraries, cards)),
@@ -167,9 +168,16 @@ def _module(distribution: str) -> str:
     return plain if plain in public or not public else public[0]
 
 
+def _tools(infos: Iterable[FormatInfo]) -> list[Library]:
+    """What is there of what pip does not bring."""
+    found = (need.installed for info in infos for need in info.needs if need.command is not None)
+    return [Library(*tool) for tool in dict.fromkeys(filter(None, found))]
+
+
 def _found(infos: Iterable[FormatInfo]) -> Iterator[str]:
     """Names of the distributions that formats need, or of the alternatives that are installed instead."""
-    return (need.installed[0] if need.installed else need.name for info in infos for need in info.needs)
+    needs = (need for info in infos for need in info.needs if need.command is None)
+    return (need.installed[0] if need.installed else need.name for need in needs)
 
 
 def _absent(infos: Iterable[FormatInfo]) -> set[str]:
@@ -203,7 +211,11 @@ def _conflicts(libraries: list[Library], cards: list[str]) -> Iterator[str]:
     if len(twice) > 1:
         yield f"{' and '.join(twice)} overwrite each other's files: pip uninstall {' '.join(twice)}, then install one"
     requirements = [
-        need for entry in default_registry().all() if entry.backend for need in entry.backend.format.requires
+        need
+        for entry in default_registry().all()
+        if entry.backend
+        for need in entry.backend.format.requires
+        if isinstance(need, Requirement)
     ]
     rivals = {
         tuple(name for name in (need.name, *need.alternatives) if installed_version(name))

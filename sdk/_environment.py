@@ -17,6 +17,7 @@ VARIABLES = {
     "SEGKIT_REQUIRE_DATA": "1 fails tests whose files are absent",
     "SEGKIT_TEST_DATA": "folder of real files for tests",
     "SEGKIT_TIMEOUT": "seconds to wait for a server",
+    "SEGKIT_TOOLS": "folder for what formats fetch by commands of their own",
     "SEGKIT_WEIGHTS_URL": "where named weights are downloaded from",
 }
 """segkit's own, each with what it is for."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from segkit._export import calibrates
+from segkit.core.backend import format as declared
 from segkit.core.backend.capability import Feature, Gap
-from segkit.core.backend.format import FLAGS, Format, Requirement
+from segkit.core.backend.format import FLAGS, Format, Requirement, missing_dependency
 from segkit.core.backend.options import ExportOptions, OptionRow
 from segkit.core.backend.registry import Entry, default_registry
-from segkit.core.errors import MissingDependencyError
 
 CALIBRATION = (
     OptionRow("data", "str", "", "pictures to calibrate int8 with: a folder, a pattern, a list, a data set's .yaml"),
@@ -20,8 +20,9 @@ CALIBRATION = (
 
 @dataclass(frozen=True)
 class Need:
-    """A distribution that a format needs: its name, as pip takes it, for which features, what is installed, and whether
-    that will do.
+    """What a format needs: its name, as pip takes it, for which features, what is installed, and whether that will do.
+
+    `command` brings it where pip does not; `requirement` is then the name.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Need:
     installed: tuple[str, str] | None
     """Name and version; the name may be that of an alternative."""
     met: bool
+    command: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class FormatInfo:
         distribution: the distribution that provides it.
         error: why the plugin cannot be used, or None; nothing else is known then.
         support: feature → None where it is full, or (kind, reason) of the gap.
-        install: feature ("export", "predict") → pip line for what is missing; empty when all is installed.
+        install: feature ("export", "predict") → line that installs what is missing; empty when all is installed.
+        commands: (name, summary) of its own commands, which are run as `segkit FORMAT NAME`.
         source: the format its export starts from, None for the model itself.
         options: every export option; none where it cannot be exported to.
         load_options: the same for running it.
@@ -57,6 +60,7 @@ class FormatInfo:
     artefact: str = ""
     support: dict[str, tuple[str, str] | None] = field(default_factory=dict)
     install: dict[str, str] = field(default_factory=dict)
+    commands: tuple[tuple[str, str], ...] = ()
     source: str | None = None
     options: tuple[OptionRow, ...] = ()
     load_options: tuple[OptionRow, ...] = ()
@@ -97,6 +101,7 @@ def _info(entry: Entry) -> FormatInfo:
             for feature, level in fmt.support.items()
         },
         install=_install(fmt),
+        commands=tuple((command.name, command.summary) for command in fmt.commands),
         source=fmt.source,
         options=_export_options(fmt),
         load_options=tuple(fmt.describe(fmt.load_options)),
@@ -105,15 +110,16 @@ def _info(entry: Entry) -> FormatInfo:
     )
 
 
-def _need(need: Requirement) -> Need:
-    return Need(need.name, need.distribution, tuple(sorted(need.needed_for)), need.found(), need.met())
+def _need(need: declared.Need) -> Need:
+    command = None if isinstance(need, Requirement) else need.command
+    return Need(need.name, str(need), tuple(sorted(need.needed_for)), need.found(), need.met(), command)
 
 
 def _install(fmt: Format) -> dict[str, str]:
     registry = default_registry()
     lacking = {feature: registry.missing(fmt, feature) for feature in (Feature.EXPORT, Feature.PREDICT)}
     return {
-        feature.value: MissingDependencyError(missing, fmt.title).install
+        feature.value: missing_dependency(missing, fmt.title).install
         for feature, missing in lacking.items()
         if missing and fmt.support.gap(feature) is None
     }

@@ -43,9 +43,9 @@ def graphics_cards() -> list[str]:
     return [line.partition(" (UUID")[0] for line in lines if line.startswith("GPU ")]
 
 
-def folders(cache: Path) -> dict[str, str]:
+def folders(cache: Path, tools: Path) -> dict[str, str]:
     """Where segkit keeps and writes, and how much room is left there."""
-    places = {"cache": cache, "temporary": Path(tempfile.gettempdir()), "working": Path.cwd()}
+    places = {"cache": cache, "tools": tools, "temporary": Path(tempfile.gettempdir()), "working": Path.cwd()}
     return {name: f"{place} ({_room(place)})" for name, place in places.items()}
 
 

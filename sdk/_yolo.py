@@ -520,6 +520,22 @@ class YOLO:
             report=report or (lambda text: None),
         )
 
+    def web(self, output: str | Path | None = None, *, title: str | None = None, **options: Any) -> str:
+        """Write a web page that runs this model in the browser, and give its folder.
+
+        Args:
+            output: folder; default: `{stem}_web` beside the model.
+            title: heading of the page; default: the model's name.
+            options: of the export that weights go through (`segkit web --help` lists them); `report` is called with a
+                few words at each step.
+
+        Raises:
+            SegkitError: as `export`; also where what runs in the browser is not set up.
+        """
+        from segkit._web import write_web_page
+
+        return str(write_web_page(self, output, title, **options).folder)
+
     # -- inside -------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:

@@ -2,16 +2,20 @@
 
 Real files are looked for in `SEGKIT_TEST_DATA`, else in `../shared/data` beside the repository. A test that needs one
 asks for a fixture below; where it is absent the test is skipped with that reason, or fails if `SEGKIT_REQUIRE_DATA=1`.
+So it is with tools that pip does not bring; what formats fetch is kept in `SEGKIT_TOOLS`, else in the environment.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from file_server import FileServer
@@ -49,9 +53,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def real(path: Path, variable: str) -> Path:
     """`path`, or the end of the test that needs it: skipped, or failed where the files must be there."""
-    if path.exists():
-        return path
-    reason = f"the real file or folder '{path.name}' is absent: set {variable}"
+    if not path.exists():
+        absent(f"the real file or folder '{path.name}' is absent: set {variable}")
+    return path
+
+
+def absent(reason: str) -> NoReturn:
+    """The end of a test that needs what is not here: skipped, or failed where it must be here."""
     if os.environ.get("SEGKIT_REQUIRE_DATA") == "1":
         pytest.fail(f"{reason} (SEGKIT_REQUIRE_DATA=1 asks for it)", pytrace=False)
     pytest.skip(reason)
@@ -62,7 +70,19 @@ def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     """Nothing that a test reads or fetches ends up in the user's own cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEGKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("SEGKIT_TOOLS", os.environ.get("SEGKIT_TOOLS") or str(Path(sys.prefix) / "segkit-tools"))
         yield
+
+
+@pytest.fixture(scope="session")
+def tensorflow_js(_cache_of_the_tests: None) -> None:
+    """TensorFlow.js for Node.js, fetched by the command that users are told to run; once for all runs."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        absent("Node.js with npm is absent")
+    command = [sys.executable, "-m", "segkit.cli", "tfjs", "setup"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        absent(f"TensorFlow.js cannot be fetched: {done.stderr.strip()}")
 
 
 @pytest.fixture
@@ -94,6 +114,18 @@ def n_seg_pt(data: Path) -> Path:
 def bus(data: Path) -> Path:
     """A street with a bus and four people."""
     return real(data / "images" / "bus.jpg", "SEGKIT_TEST_DATA")
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node.js."""
+    return shutil.which("node") or absent("the program 'node' is not installed")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """A browser."""
+    return shutil.which("chromium") or absent("the program 'chromium' is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -85,6 +85,11 @@ class TestSavedModel(BuiltIn):
     format = "saved_model"
 
 
+@pytest.mark.usefixtures("tensorflow_js")
+class TestTfJs(BuiltIn):
+    format = "tfjs"
+
+
 class TestTfLite(BuiltIn):
     format = "tflite"
 

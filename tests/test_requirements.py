@@ -90,6 +90,6 @@ def test_an_export_needs_what_the_formats_need_that_it_starts_from(monkeypatch):
     blob, tiny = registry.get("blob"), registry.get("tiny")
     needs = (Requirement("acme-of-nobody>=3", frozenset({Feature.EXPORT})), Requirement("umbrella-of-nobody"))
     monkeypatch.setattr(blob, "format", replace(blob.format, requires=needs), raising=False)
-    assert registry.missing(tiny.format, Feature.EXPORT) == ["acme-of-nobody>=3", "umbrella-of-nobody"]
+    assert list(map(str, registry.missing(tiny.format, Feature.EXPORT))) == ["acme-of-nobody>=3", "umbrella-of-nobody"]
     assert registry.missing(tiny.format, Feature.PREDICT) == []
     assert registry.missing(registry.get("loop").format, Feature.EXPORT) == []

@@ -16,7 +16,7 @@ from segkit.conformance.probed import works_nevertheless
 from segkit.conformance.stage import Stage, at
 from segkit.conformance.stages.base import SuiteBase
 from segkit.conformance.store import needs_torch
-from segkit.core.backend import Feature, Gap
+from segkit.core.backend import Feature, Gap, Requirement
 from segkit.core.backend.options import describe
 from segkit.core.backend.registry import Registry
 from segkit.core.errors import SegkitError, UnsupportedError
@@ -133,7 +133,8 @@ class DeclareStage(SuiteBase):
             [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False
         )
         assert out.returncode == 0, out.stderr
-        names = [name for need in fmt.requires for name in (need.name, *need.alternatives)]
+        needs = [need for need in fmt.requires if isinstance(need, Requirement)]
+        names = [name for need in needs for name in (need.name, *need.alternatives)]
         needed = {name.lower().replace("_", "-") for name in names}
         heavy = {
             package

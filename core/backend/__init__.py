@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Predictor,
         Selected,
         TensorInfo,
+        WebRuntime,
     )
     from segkit.core.backend.capability import FULL, Feature, Gap, GapKind, Support
     from segkit.core.backend.format import Concurrency, Format, Requirement
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         Switches,
         internal,
     )
+    from segkit.core.backend.tools import FormatCommand, Tool, tools_folder
 
 __all__ = [
     "FULL",
@@ -47,6 +49,7 @@ __all__ = [
     "ExportOptions",
     "Feature",
     "Format",
+    "FormatCommand",
     "Gap",
     "GapKind",
     "HeadLayout",
@@ -64,8 +67,11 @@ __all__ = [
     "Support",
     "Switches",
     "TensorInfo",
+    "Tool",
+    "WebRuntime",
     "hookimpl",
     "internal",
+    "tools_folder",
 ]
 
 __getattr__ = lazy_names(
@@ -73,7 +79,7 @@ __getattr__ = lazy_names(
     {
         "base": (
             *("Anchors", "Backend", "Calibration", "ExportJob", "Inspection"),
-            *("Match", "Predictor", "Selected", "TensorInfo"),
+            *("Match", "Predictor", "Selected", "TensorInfo", "WebRuntime"),
         ),
         "capability": ("FULL", "Feature", "Gap", "GapKind", "Support"),
         "format": ("Concurrency", "Format", "Requirement"),
@@ -83,5 +89,6 @@ __getattr__ = lazy_names(
             *("Device", "ExportOptions", "HeadLayout", "LoadOptions", "Precision"),
             *("SelectingExportOptions", "Selection", "Switches", "internal"),
         ),
+        "tools": ("FormatCommand", "Tool", "tools_folder"),
     },
 )

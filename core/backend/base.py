@@ -189,6 +189,18 @@ class Inspection:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class WebRuntime:
+    """What a web page needs to run artefacts of a format: files that are copied beside it.
+
+    `adapter` is the one of `files` (name on the page → file here) that is an ES module for a module worker, with
+    `backends` and `load` as docs/plugins.md has them.
+    """
+
+    adapter: str
+    files: Mapping[str, Path]
+
+
 class Backend(ABC):
     """A format with its exporter and its predictor. A small one overrides `export`, `load` and `read_metadata`.
 
@@ -250,6 +262,14 @@ class Backend(ABC):
             if longest
             else None
         )
+
+    def web_runtime(self) -> WebRuntime | None:
+        """What runs artefacts of this format in a browser, for `segkit web`; None (the default) where nothing does.
+
+        Raises:
+            SegkitError: it is not set up here; the message says how.
+        """
+        return None
 
     def source_options(self, options: ExportOptions) -> dict[str, Any]:
         """For chained formats: values for the source format's options, internal ones included.

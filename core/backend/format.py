@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from importlib import metadata
 from pathlib import PurePath
 from typing import Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from segkit.core.backend.capability import FULL, Feature, Support
+from segkit.core.backend.declaring import DECLARATION, Name
 from segkit.core.backend.faults import blamed, words
 from segkit.core.backend.options import (
     ALIASED,
@@ -25,15 +26,10 @@ from segkit.core.backend.options import (
     offered_features,
     validate,
 )
+from segkit.core.backend.tools import FormatCommand, Tool
 from segkit.core.errors import MissingDependencyError, PluginError, SegkitError, UnsupportedError
 
 T = TypeVar("T", bound=Options)
-
-# Declarations are validated like options: a wrong type is told where it stands, not where it hurts.
-DECLARATION = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-"""What users type, in any case: lower case here."""
 
 
 class Concurrency(StrEnum):
@@ -72,6 +68,10 @@ class Requirement:
         if not _REQUIREMENT.fullmatch(self.distribution):
             raise ValueError(f"'{self.distribution}' is no requirement as pip takes it, e.g. \"onnx>=1.18\"")
 
+    def __str__(self) -> str:
+        """As pip takes it."""
+        return self.distribution
+
     @property
     def name(self) -> str:
         """The distribution's bare name."""
@@ -104,6 +104,18 @@ class Requirement:
         return parts["name"], parts["versions"] or ""
 
 
+Need = Requirement | Tool
+"""What a format may need."""
+
+
+def missing_dependency(needs: Iterable[Need], purpose: str) -> MissingDependencyError:
+    """The error that names needs which are not met, with the commands that bring them; `purpose` is what needs them."""
+    needs = list(needs)
+    installed = {str(need): found[1] for need in needs if (found := need.found())}
+    commands = {str(need): need.command for need in needs if isinstance(need, Tool)}
+    return MissingDependencyError(map(str, needs), purpose, installed, commands)
+
+
 def installed_version(distribution: str) -> str | None:
     """Version of an installed distribution, or None. Nothing is imported."""
     try:
@@ -126,6 +138,8 @@ class Format:
         holds_weights: the file is the trainable model itself, so an export can start from it.
         own_threads: `LoadOptions.threads` are threads of one predictor, not of the whole process, so that several
             predictors may share them out.
+        requires: distributions, and what else it needs.
+        commands: commands of its own, such as one that fetches what it needs.
         suffixes: endings by which a file of this format is usually known, longest wins; content beats suffix.
         contents: for an artefact that is a folder, patterns of all that may be in it ("*.xml", "metadata.yaml"; in
             folders "data", "data/*"). An export replaces an older artefact whole, and refuses to where it holds
@@ -142,7 +156,8 @@ class Format:
     aliases: tuple[Name, ...] = ()
     suffixes: tuple[Annotated[str, Field(min_length=2)], ...] = ()
     contents: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    requires: tuple[Requirement, ...] = ()
+    requires: tuple[Need, ...] = ()
+    commands: tuple[FormatCommand, ...] = ()
     concurrency: Concurrency = Concurrency.PARALLEL
     holds_weights: bool = False
     own_threads: bool = False
@@ -151,9 +166,9 @@ class Format:
         """Name of the artefact made from `stem` with these options, e.g. "best_int8_openvino_model"."""
         return self.artefact(stem, options) if callable(self.artefact) else self.artefact.format(stem=stem)
 
-    def missing(self, feature: Feature) -> list[str]:
-        """Requirements (as pip takes them) that `feature` needs and that are not installed in their range."""
-        return [need.distribution for need in self.requires if feature in need.needed_for and not need.met()]
+    def missing(self, feature: Feature) -> list[Need]:
+        """What `feature` needs and is not there, or not in its range of versions."""
+        return [need for need in self.requires if feature in need.needed_for and not need.met()]
 
     def require(self, feature: Feature) -> None:
         """Refuse early when the feature is a gap or a package is missing.
@@ -166,9 +181,7 @@ class Format:
             raise UnsupportedError(self.name, feature, gap.kind, gap.reason)
         if missing := self.missing(feature):
             action = {Feature.EXPORT: "Export to", Feature.PREDICT: "Running a model in"}.get(feature, "Using")
-            there = {need.distribution: found[1] for need in self.requires if (found := need.found())}
-            others = {need: there[need] for need in missing if need in there}
-            raise MissingDependencyError(missing, f"{action} {self.name}", others)
+            raise missing_dependency(missing, f"{action} {self.name}")
 
     def parse_export_options(self, given: Mapping[str, Any]) -> ExportOptions:
         """Validated export options.

@@ -19,7 +19,7 @@ from segkit.core.backend.base import Backend, Calibration
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.chain import Link, convert
 from segkit.core.backend.faults import blamed
-from segkit.core.backend.format import installed_version
+from segkit.core.backend.format import Requirement, installed_version
 from segkit.core.backend.metadata import Metadata, Seal
 from segkit.core.backend.options import ExportOptions, Precision
 from segkit.core.backend.placement import check_target, place
@@ -136,8 +136,8 @@ def _source(registry: Registry, backend: Backend, options: ExportOptions) -> tup
 
 def _metadata(backend: Backend, options: ExportOptions, card: ModelCard, calibration: Calibration | None) -> Metadata:
     asked = options.features()
-    toolchain = {need.name: installed_version(need.name) for need in backend.format.requires}
-    toolchain["segkit"] = installed_version("segkit")
+    packages = [need.name for need in backend.format.requires if isinstance(need, Requirement)]
+    toolchain = {name: installed_version(name) for name in (*packages, "segkit")}
     return Metadata(
         stride=card.stride,
         batch=options.batch,

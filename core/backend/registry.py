@@ -21,7 +21,7 @@ from segkit.core.backend import hookspecs
 from segkit.core.backend.base import Backend
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.faults import blamed
-from segkit.core.backend.format import Format
+from segkit.core.backend.format import Format, Need
 from segkit.core.backend.returned import match_of
 from segkit.core.errors import ModelFileError, PluginError, UnknownFormatError, did_you_mean
 
@@ -104,9 +104,9 @@ class Registry:
         """Every format, sorted by name, broken ones included."""
         return [self._entry(name) for name in self.names()]
 
-    def missing(self, fmt: Format, feature: Feature) -> list[str]:
-        """Requirements (as pip takes them) that `feature` needs and that are not installed: those of the format and,
-        for an export, of the formats that it starts from. One that no plugin brings has none.
+    def missing(self, fmt: Format, feature: Feature) -> list[Need]:
+        """What `feature` needs and is not there: needs of the format and, for an export, of the formats that it starts
+        from. One that no plugin brings has none.
         """
         found, seen = dict.fromkeys(fmt.missing(feature)), {fmt.name}
         while feature is Feature.EXPORT and fmt.source and fmt.source not in seen:
