@@ -15,9 +15,9 @@ from typing import Any
 
 from segkit.core.backend import Metadata, TensorInfo
 from segkit.core.errors import ModelFileError
+from segkit.core.protobuf import Content
 from segkit.core.yamls import read_yaml
 from segkit.plugins.pb.outline import Outline, Pictures, read_outline
-from segkit.plugins.pb.protobuf import Content
 
 SIDECAR = ".yaml"
 """Ending of a file beside, behind the whole name, that tells of a file which says nothing itself."""

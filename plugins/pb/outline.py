@@ -13,7 +13,7 @@ from math import prod
 from typing import NamedTuple
 
 from segkit.core.backend import TensorInfo
-from segkit.plugins.pb.protobuf import Content, Field, fields, signed
+from segkit.core.protobuf import Content, Field, fields, signed
 
 TYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string", 9: "int64"}
 TYPES |= {10: "bool", 11: "qint8", 12: "quint8", 13: "qint32", 14: "bfloat16", 17: "uint16", 19: "float16"}
@@ -103,7 +103,7 @@ class _Node:
     def kind(self) -> str:
         """The type (6) that is `dtype` or `T`."""
         found = self.attributes.get("dtype") or self.attributes.get("T") or ()
-        number = next((part.value or 0 for part in found if part.number == 6), 0)
+        number = next((part.whole for part in found if part.number == 6), 0)
         return TYPES.get(number, f"type {number}")
 
     def info(self) -> TensorInfo:
@@ -133,7 +133,7 @@ def read_outline(content: Content) -> Outline:
             called.update(_Node.of(inner).operator for each in functions for inner in each if inner.number == 3)
         elif part.number not in (3, 4):
             raise ValueError(f"it has a field {part.number}, which no graph of TensorFlow has")
-        at = part.end
+        at = part.stop
     if not nodes:
         raise ValueError("it has no nodes")
     for node in nodes:
@@ -177,7 +177,7 @@ def _size(value: Field) -> tuple[str, int]:
     for tensor in (part for part in value if part.number == 8):
         for part in tensor:
             if part.number == 1:
-                kind = part.value or 0
+                kind = part.whole
             elif part.number == 2:
                 numbers = prod(side or 0 for side in _shape(part))
     return TYPES.get(kind, f"type {kind}"), numbers
@@ -188,6 +188,6 @@ def _shape(message: Field) -> tuple[int | None, ...]:
     sides = []
     for part in message:
         if part.number == 2:
-            size = next((signed(inner.value or 0) for inner in part if inner.number == 1), 0)
+            size = next((signed(inner.whole) for inner in part if inner.number == 1), 0)
             sides.append(size if size >= 0 else None)
     return tuple(sides)

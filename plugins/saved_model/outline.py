@@ -13,7 +13,7 @@ from math import prod
 from typing import NamedTuple
 
 from segkit.core.backend import TensorInfo
-from segkit.plugins.saved_model.protobuf import Content, Field, fields, signed
+from segkit.core.protobuf import Content, Field, fields, signed
 
 SERVE = "serve"
 """Tag of the graph that is for running."""
@@ -170,7 +170,7 @@ def _size(value: Field) -> tuple[str, int]:
     for tensor in (part for part in value if part.number == 8):
         for part in tensor:
             if part.number == 1:
-                kind = part.value or 0
+                kind = part.whole
             elif part.number == 2:
                 numbers = prod(side or 0 for side in shape(part) or ())
     return TYPES.get(kind, f"type {kind}"), numbers
@@ -194,7 +194,7 @@ def _port(name: str, message: Field) -> Port:
         if part.number == 1:
             tensor = part.text
         elif part.number == 2:
-            kind = part.value or 0
+            kind = part.whole
         elif part.number == 3:
             sides = shape(part) or ()
     return Port(tensor, TensorInfo(name, TYPES.get(kind, f"type {kind}"), sides))
@@ -207,6 +207,6 @@ def shape(message: Field) -> tuple[int | None, ...] | None:
         if part.number == 3 and part.value:
             return None
         if part.number == 2:
-            size = next((signed(inner.value or 0) for inner in part if inner.number == 1), 0)
+            size = next((signed(inner.whole) for inner in part if inner.number == 1), 0)
             sides.append(size if size >= 0 else None)
     return tuple(sides)
