@@ -46,7 +46,7 @@ def test_starting_loads_neither_a_runtime_nor_a_picture_library(tmp_path: Path, 
     "arguments",
     [
         *[("formats",), ("formats", "onnx"), ("version",), ("predict", "--help"), ("train", "--help")],
-        *[("tune", "--help"), ("export", "--format", "onnx", "--help"), ("conformance", "--help")],
+        *[("tune", "--help"), ("web", "--help"), ("export", "--format", "onnx", "--help"), ("conformance", "--help")],
     ],
     ids=" ".join,
 )

@@ -81,7 +81,7 @@ def test_the_public_methods_of_a_model():
     public = {name for name in dir(YOLO) if not name.startswith("_")}
     assert public == {
         "add_callback", "benchmark", "clear_callback", "embed", "export", "export_to", "fuse", "info", "load", "names",
-        "network", "predict", "save", "task", "to", "train", "tune", "val",
+        "network", "predict", "save", "task", "to", "train", "tune", "val", "web",
     }  # fmt: skip
 
 

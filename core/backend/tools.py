@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from pydantic.dataclasses import dataclass
 
 from segkit.core.backend.capability import Feature
 from segkit.core.backend.declaring import DECLARATION, Name
+from segkit.core.places import tools_folder
+
+__all__ = ["FormatCommand", "Reporter", "Tool", "tools_folder"]
 
 Reporter = Callable[[str], None]
 """Takes a few words when a long step begins; the user sees them."""
@@ -59,13 +60,3 @@ class FormatCommand:
     name: Name
     summary: str
     run: Callable[[Reporter], Mapping[str, str]]
-
-
-def tools_folder() -> Path:
-    """Where such commands put what they fetch: `SEGKIT_TOOLS`, else a folder in the cache. It need not exist yet."""
-    given = os.environ.get("SEGKIT_TOOLS")
-    if given:
-        return Path(os.path.abspath(os.path.expanduser(given)))  # noqa: PTH100, PTH111 - never raises
-    from segkit.core.hub import cache_folder
-
-    return cache_folder() / "tools"

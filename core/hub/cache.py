@@ -13,22 +13,13 @@ from typing import Any
 from segkit.core.errors import ModelFileError, OutputError
 from segkit.core.files import atomic_write
 from segkit.core.notices import notice
+from segkit.core.places import cache_folder
 
 WEIGHTS, ADDRESSES = "weights", "addresses"
 """Folders of the cache: for what has a name of its own, and for what is known by its address."""
 
 LOCK_WAIT = 600.0
 """Seconds to wait for another process that is fetching the same file."""
-
-
-def cache_folder() -> Path:
-    """Where models are kept: `SEGKIT_CACHE`, else the folder for caches that the system has. It need not exist yet."""
-    given = os.environ.get("SEGKIT_CACHE")
-    if given:
-        return Path(os.path.abspath(os.path.expanduser(given)))  # noqa: PTH100, PTH111 - never raises
-    from platformdirs import user_cache_path
-
-    return user_cache_path("segkit", appauthor=False)
 
 
 def is_cached(path: Path) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from segkit.core.backend.tools import tools_folder
+from segkit.core.backend import tools_folder
 from segkit.core.errors import SegkitError
 from segkit.core.files import new_folder
 

@@ -70,7 +70,7 @@ async function load(place) {
   const artefacts = {
     ...program,
     weightSpecs: groups.flatMap((group) => group.weights),
-    weightData: weights.buffer.slice(weights.byteOffset, weights.byteOffset + weights.byteLength),
+    weightData: new Uint8Array(weights).buffer,
   };
   return loadGraphModel(tf.io.fromMemory(artefacts));
 }
