@@ -15,10 +15,10 @@ _WEIGHED = {"Conv2DBackpropInput", "MatMul", *FUSED, *FUSED.values()}
 
 KERNELS = {
     *("AddV2", "BiasAdd", "BroadcastTo", "Cast", "ConcatV2", "Const", "Conv2D", "Conv2DBackpropInput"),
-    *("DepthwiseConv2dNative", "ExpandDims", "Fill", "FloorDiv", "FusedDepthwiseConv2dNative", "Identity", "MatMul"),
-    *("MaxPool", "Mul", "Pack", "Pad", "PadV2", "Placeholder", "Range", "RealDiv", "Relu", "Relu6", "Reshape"),
-    *("ResizeNearestNeighbor", "Shape", "Sigmoid", "Softmax", "SplitV", "StridedSlice", "Sub", "Tanh", "Transpose"),
-    "_FusedConv2D",
+    *("DepthwiseConv2dNative", "ExpandDims", "Fill", "FloorDiv", "FusedDepthwiseConv2dNative"),
+    *("Identity", "MatMul", "MaxPool", "Mul", "Pack", "Pad", "PadV2", "Placeholder", "Range", "RealDiv"),
+    *("Relu", "Relu6", "Reshape", "ResizeNearestNeighbor", "Shape", "Sigmoid", "Softmax", "Split"),
+    *("SplitV", "StridedSlice", "Sub", "Tanh", "Transpose", "_FusedConv2D"),
 }
 """Operators that segkit's graphs may have and that TensorFlow.js runs in WebAssembly, seen there."""
 
