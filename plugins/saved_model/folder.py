@@ -151,7 +151,8 @@ class Folder:
 def write_notes(folder: Path, metadata: Metadata) -> None:
     """Put `metadata.yaml` beside the files that are in `folder`, with their sums."""
     sums = {file.relative_to(folder).as_posix(): digest(file) for file in _files(folder)}
-    # Sums come first, so that what breaks off has them. Other readers expect whole numbers for the classes; JSON, which the plain form is for, has none as keys.
+    # Sums come first, so that what breaks off has them. Other readers expect whole numbers for the classes; JSON, which
+    # the plain form is for, has none as keys.
     notes = {SUMS: sums} | metadata.to_plain() | {"names": dict(metadata.names)}
     text = yaml.safe_dump(notes, allow_unicode=True, sort_keys=False)
     (folder / METADATA).write_text(text, encoding="utf-8")
