@@ -7,10 +7,12 @@ import json
 import subprocess
 import sys
 import weakref
+from contextlib import suppress
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from damaging import damaged
 
 from segkit.core.backend import Anchors, ExportJob, Metadata, Seal, Selected, TensorInfo
 from segkit.core.backend.registry import default_registry
@@ -252,3 +254,29 @@ def test_a_graph_that_writes_files_is_refused(tmp_path):
     (tmp_path / "x.pb").write_bytes(graph.as_graph_def().SerializeToString())
     with pytest.raises(ModelFileError, match=r"calls 'WriteFile', which no network does: hostile\?"):
         load(tmp_path / "x.pb")
+
+
+def test_any_damage_is_refused_in_one_line(made, tmp_path):
+    content, path = made().read_bytes(), tmp_path / "x.pb"
+    body = GraphFile(made()).outline.body
+    for damage in damaged(content[:body]):
+        path.write_bytes(damage + content[body:])
+        with pytest.raises(ModelFileError) as refusal:
+            load(path)
+        assert "\n" not in str(refusal.value)
+
+
+def test_whatever_is_damaged_in_a_graph_without_a_sum_it_is_read_or_refused(made, tmp_path):
+    path = silenced(made(), tmp_path / "x.pb")
+    for damage in damaged(path.read_bytes()):
+        path.write_bytes(damage)
+        with suppress(ModelFileError):
+            BACKEND.inspect(path)
+        BACKEND.recognises(path)
+
+
+def test_any_file_under_the_name_is_refused(data, tmp_path):
+    path = tmp_path / "x.pb"
+    path.write_bytes((data / "foreign" / "yolov8n-seg.onnx").read_bytes())
+    with pytest.raises(ModelFileError, match="no frozen graph of TensorFlow"):
+        load(path)

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import weakref
+from contextlib import suppress
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from damaging import damaged
 
 from segkit.core.backend import Anchors, ExportJob, Metadata, Seal, Selected, TensorInfo
 from segkit.core.backend import format as formats
@@ -240,16 +243,66 @@ def test_an_operator_that_tensorflow_is_not_told_about_is_named_with_what_to_do(
         export(n_seg_pt, tmp_path / "x", imgsz=(64, 64))
 
 
+class _Of(torch.nn.Module):
+    """A function as a layer."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+class _Scaled(torch.nn.Module):
+    """Arithmetic with numbers that are known when the graph is built, of fewer dimensions than the map."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("gain", torch.arange(8.0).view(8, 1, 1))
+
+    def forward(self, x):
+        return (x - self.gain * 2) * self.gain / (self.gain + 1.5)
+
+
+def _anchors(x):
+    """What is computed with sides that are free."""
+    rows = torch.arange(x.shape[2]).type_as(x).view(-1, 1).expand(x.shape[2], x.shape[3])
+    return torch.stack([x * rows, x + rows], 1)
+
+
 LAYERS = {
     "grouped": torch.nn.Conv2d(8, 12, 3, 2, 1, groups=4),
     "depthwise": torch.nn.Conv2d(8, 8, 3, padding=1, groups=8),
     "depthwise-multiplied": torch.nn.Conv2d(8, 24, 3, 2, 1, groups=8),
+    "depthwise-uneven": torch.nn.Conv2d(8, 8, 3, (2, 1), 1, groups=8),
     "dilated": torch.nn.Conv2d(8, 4, 3, padding=2, dilation=2),
     "oblong": torch.nn.Conv2d(8, 4, (1, 5), (1, 2), (0, 2), bias=False),
     "transposed": torch.nn.ConvTranspose2d(8, 5, 3, 2, 1),
     "pooled": torch.nn.MaxPool2d(3, 2, 1),
     "enlarged": torch.nn.Upsample(scale_factor=2.0),
+    "silu": torch.nn.SiLU(),
+    "sigmoid": torch.nn.Sigmoid(),
+    "softmax": torch.nn.Softmax(1),
+    "scaled": _Scaled(),
+    "added": _Of(lambda x: torch.add(x.transpose(2, 3), x.transpose(2, 3).sigmoid(), alpha=2)),
+    "subtracted": _Of(lambda x: torch.sub(x, 3, alpha=0.5) / x.sigmoid()),
+    "joined": _Of(lambda x: torch.cat([x, x.sigmoid() * x], 1)),
+    "joined-across": _Of(lambda x: torch.cat([x.view(*x.shape[:2], -1), (x * 2).view(*x.shape[:2], -1)], 2)),
+    "split": _Of(lambda x: torch.cat(x.split([3, 5], 1)[::-1], 1)),
+    "divided": _Of(lambda x: x.view(x.shape[0], 2, 4, -1).transpose(1, 2)),
+    "stacked": _Of(lambda x: torch.stack([x, x * 2], 2)),
+    "expanded": _Of(lambda x: x.unsqueeze(1).expand(-1, 3, -1, -1, -1)),
+    "anchors": _Of(_anchors),
+    "ones": _Of(lambda x: x * x.new_ones(x.shape[2], x.shape[3])),
 }
+
+
+@cache
+def _captured(name, free):
+    torch.manual_seed(0)
+    shapes = {0: torch.export.Dim("batch"), 2: 2 * torch.export.Dim("rows", min=2)} if free else None
+    exported = torch.export.export(
+        LAYERS[name].eval(), (torch.rand(2, 8, 12, 16),), dynamic_shapes=[shapes] if free else None, strict=False
+    )
+    return _Program(exported.run_decompositions({}))
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # torch warns about itself
@@ -257,11 +310,7 @@ LAYERS = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_of_any_kind_gives_torchs_numbers(name, free):
     """What other networks have, and newer heads: grouped and depthwise convolutions among them."""
-    torch.manual_seed(0)
-    layer, given = LAYERS[name].eval(), torch.rand(2, 8, 12, 16)
-    shapes = {0: torch.export.Dim("batch"), 2: 2 * torch.export.Dim("rows", min=2)} if free else None
-    exported = torch.export.export(layer, (given,), dynamic_shapes=[shapes] if free else None, strict=False)
-    program = _Program(exported.run_decompositions({}))
+    program, given = _captured(name, free), torch.rand(2, 8, 12, 16)
     spec = tf.TensorSpec([None, None, None, 8] if free else [2, 12, 16, 8], tf.float32)
 
     def network(images):
@@ -271,7 +320,24 @@ def test_a_layer_of_any_kind_gives_torchs_numbers(name, free):
     function = tf.function(network, input_signature=[spec], autograph=False)
     found = function(given.numpy().transpose(0, 2, 3, 1)).numpy()
     with torch.no_grad():
-        np.testing.assert_allclose(found, layer(given).numpy(), atol=1e-5)
+        np.testing.assert_allclose(found, LAYERS[name](given).numpy(), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
+def test_every_operator_of_the_table_is_among_these_layers():
+    seen = {node.target for name in LAYERS for free in (False, True) for node in _captured(name, free).graph}
+    assert {*OPERATORS._functions} - seen == set()
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
+def test_a_layer_that_is_not_implemented_is_named():
+    LAYERS["turned"] = torch.nn.MaxPool2d(2, ceil_mode=True)
+    try:
+        program = _captured("turned", False)
+    finally:
+        del LAYERS["turned"]
+    with pytest.raises(ExportError, match=r"aten\.max_pool2d.*pooling with dilation or rounded up is not implemented"):
+        OPERATORS.run(program, Tensor(tf.zeros([2, 12, 16, 8]), NHWC), lambda name, weight: weight.numpy())
 
 
 class _Program:
@@ -591,3 +657,33 @@ def test_metadata_that_make_no_sense_are_told(made, tmp_path, notes, problem):
     (path / "metadata.yaml").write_text(notes)
     with pytest.raises(ModelFileError, match=f"cannot be understood.*{problem}"):
         BACKEND.read_metadata(path)
+
+
+def test_any_damage_is_refused_in_one_line(made, tmp_path):
+    path = copied(made(), tmp_path)
+    file = path / "saved_model.pb"
+    for damage in damaged(file.read_bytes()):
+        file.write_bytes(damage)
+        with pytest.raises(ModelFileError) as refusal:
+            load(path)
+        assert "\n" not in str(refusal.value)
+
+
+def test_whatever_is_damaged_in_a_program_without_a_sum_it_is_read_or_refused(made, tmp_path):
+    path = copied(made(), tmp_path, sums=False)
+    file = path / "saved_model.pb"
+    for damage in damaged(file.read_bytes()):
+        file.write_bytes(damage)
+        with suppress(ModelFileError):
+            BACKEND.inspect(path)
+        BACKEND.recognises(path)
+
+
+def test_metadata_that_break_off_do_not_switch_the_sums_off(made, tmp_path):
+    path = copied(made(), tmp_path, flipped)
+    notes = path / "metadata.yaml"
+    whole = notes.read_text()
+    for length in range(len(whole) // 20, len(whole), len(whole) // 20):
+        notes.write_text(whole[:length])
+        with pytest.raises(ModelFileError):
+            load(path)

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
+from contextlib import suppress
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from damaging import damaged
 
 from segkit.core.backend import ExportJob, Metadata, Seal, TensorInfo
 from segkit.core.backend.calibration import PictureCalibration
@@ -264,3 +266,32 @@ def test_what_is_damaged_is_told(made, tmp_path, change, problem):
     with pytest.raises(ModelFileError, match=problem) as refusal:
         load(path)
     assert "\n" not in str(refusal.value)
+
+
+def test_any_damage_to_the_network_is_refused_in_one_line(made, tmp_path):
+    content, path = made().read_bytes(), tmp_path / "x.tflite"
+    begin = content.rindex(b"PK\x03\x04")
+    for damage in damaged(content[:begin]):
+        path.write_bytes(damage + content[begin:])
+        with pytest.raises(ModelFileError) as refusal:
+            load(path)
+        assert "\n" not in str(refusal.value)
+
+
+def test_whatever_is_damaged_in_a_file_without_a_sum_it_is_read_or_refused(data, tmp_path):
+    path = tmp_path / "x.tflite"
+    for damage in damaged((data / "foreign" / "yolov8n-seg_int8.tflite").read_bytes()):
+        path.write_bytes(damage)
+        with suppress(ModelFileError):
+            BACKEND.inspect(path)
+        BACKEND.recognises(path)
+
+
+def test_any_file_under_the_name_is_refused(data, tmp_path):
+    path = tmp_path / "x.tflite"
+    path.write_bytes((data / "foreign" / "yolov8n-seg.onnx").read_bytes())
+    with pytest.raises(ModelFileError, match="no file of TensorFlow Lite"):
+        load(path)
+    (tmp_path / "y.tflite").mkdir()
+    with pytest.raises(ModelFileError, match="it is a folder"):
+        load(tmp_path / "y.tflite")

@@ -25,6 +25,9 @@ PROGRAM = "saved_model.pb"
 SUMS = "sha256"
 """Key in METADATA: SHA-256 of the other files by their path in the folder."""
 
+_LAST = "segkit"
+"""The last key of what segkit writes."""
+
 _LARGEST_SIDE = 1 << 15
 _MAGIC = b"\x08\x01"
 """What a SavedModel begins with: the number of its schema, 1."""
@@ -134,6 +137,8 @@ class Folder:
         if touching:
             raise ModelFileError(self.path, f"its graph calls '{touching[0]}', which no network does: hostile?")
         sums = self.notes.get(SUMS)
+        if sums is not None and _LAST not in self.notes:
+            raise ModelFileError(self.path, f"its {METADATA} breaks off (an interrupted copy?)")
         for name, wanted in sums.items() if isinstance(sums, dict) else ():
             if not _matches(self.root / str(name), wanted):
                 raise ModelFileError(
@@ -146,8 +151,9 @@ class Folder:
 def write_notes(folder: Path, metadata: Metadata) -> None:
     """Put `metadata.yaml` beside the files that are in `folder`, with their sums."""
     sums = {file.relative_to(folder).as_posix(): digest(file) for file in _files(folder)}
-    # Other readers expect whole numbers for the classes; JSON, which the plain form is for, has none as keys.
-    notes = metadata.to_plain() | {"names": dict(metadata.names), SUMS: sums}
+    # Sums come first, so that what breaks off has them. Other readers expect whole numbers for the classes; JSON, which
+    # the plain form is for, has none as keys.
+    notes = {SUMS: sums} | metadata.to_plain() | {"names": dict(metadata.names)}
     text = yaml.safe_dump(notes, allow_unicode=True, sort_keys=False)
     (folder / METADATA).write_text(text, encoding="utf-8")
 

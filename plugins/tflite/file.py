@@ -70,12 +70,13 @@ class LiteFile:
     @cached_property
     def _archive(self) -> tuple[Mapping[str, Any], int]:
         """What the archive says, and where it begins; nothing and the whole length where there is none."""
+        length = len(self.content)
         try:
             with zipfile.ZipFile(self.path) as archive:
                 entries = archive.infolist()
                 named = [entry for entry in entries if entry.filename == NOTES] or entries[:1]
                 if not named:
-                    return {}, len(self.content)
+                    return {}, length
                 if named[0].file_size > _LARGEST_NOTES:
                     raise ModelFileError(self.path, "its metadata cannot be understood: they are too long")
                 text = archive.read(named[0]).decode()
@@ -84,7 +85,7 @@ class LiteFile:
             tail = self.content[-_LARGEST_NOTES:]
             if b"PK\x05\x06" in tail[-(1 << 16) :] or (b"PK\x03\x04" in tail and NOTES.encode() in tail):
                 raise ModelFileError(self.path, f"its metadata are damaged ({error})") from None
-            return {}, len(self.content)
+            return {}, length
         except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
             raise ModelFileError(self.path, f"its metadata are damaged ({error})") from None
         return self._parsed(text), begin
