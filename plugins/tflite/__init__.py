@@ -144,14 +144,16 @@ class TfLiteBackend(Backend):
         return inspect(path)
 
     def recognises(self, path: Path) -> Match | None:
-        """By content: the mark of a TensorFlow Lite flatbuffer, whatever the name; else by suffix."""
+        """By content: the mark of a TensorFlow Lite flatbuffer, whatever the name; else by suffix. Formats that are
+        compiled from it have the same mark, and know their own files better.
+        """
         from segkit.plugins.tflite.file import LiteFile
 
         try:
             found = not path.is_dir() and bool(LiteFile(path).content)
         except ModelFileError:
             found = False
-        return Match(Match.CONTENT, "it is a flatbuffer of TensorFlow Lite") if found else super().recognises(path)
+        return Match(Match.SHARED, "it is a flatbuffer of TensorFlow Lite") if found else super().recognises(path)
 
 
 @hookimpl

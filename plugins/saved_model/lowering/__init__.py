@@ -169,7 +169,9 @@ def _stack(step: Step, parts: Sequence[Value], dim: int = 0) -> Tensor:
 
 @OPERATORS.register(aten.split_with_sizes.default)
 def _split(step: Step, x: Tensor, sizes: Sequence[int], dim: int = 0) -> list[Tensor]:
-    return [x.like(part) for part in tf.split(x.data, list(sizes), x.axis(dim))]
+    # Equal parts by their number: that operator is one of those that accelerators know.
+    parts = len(sizes) if len({*sizes}) == 1 else list(sizes)
+    return [x.like(part) for part in tf.split(x.data, parts, x.axis(dim))]
 
 
 @OPERATORS.register(aten.view.default)

@@ -1,0 +1,105 @@
+"""Runs Google's compiler, which is a program: in a folder of its own, for as long as it may take, whatever it does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from segkit.core.errors import ExportError, UnsupportedError
+from segkit.plugins.edgetpu import COMPILER, NO_COMPILER, WITHOUT_COMPILER
+from segkit.plugins.edgetpu.graph import COMPILED, read_graph
+from segkit.plugins.edgetpu.log import Mapped, complaint
+
+_GIVEN, _MADE, _SAID = "model.tflite", "model_edgetpu.tflite", "said.txt"
+
+GRACE = 30
+"""Seconds more than the compiler is told to take: it ends itself, and says so."""
+
+
+class Compiled(NamedTuple):
+    """What the compiler made, and what it said of it."""
+
+    content: bytes
+    mapped: Mapped
+
+
+def compile_network(content: bytes, timeout: int) -> Compiled:
+    """A file of TensorFlow Lite, whose numbers are all whole, compiled for the Edge TPU.
+
+    Args:
+        content: the file, with nothing behind it.
+        timeout: seconds that it may take.
+
+    Raises:
+        UnsupportedError: the compiler is not on the PATH.
+        ExportError: it cannot be started, fails, takes longer, or makes nothing that runs on an Edge TPU; `.log` holds
+            what it printed.
+    """
+    program = shutil.which(COMPILER)
+    if program is None:
+        raise UnsupportedError("edgetpu", "export", NO_COMPILER.kind, NO_COMPILER.reason)
+    with tempfile.TemporaryDirectory(prefix="segkit-edgetpu-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / _GIVEN).write_bytes(content)
+        # Names without a folder: whatever that is called, with blanks or letters of any script, the compiler sees none
+        # of it.
+        command = [program, "-s", "-t", str(timeout), "-o", ".", _GIVEN]
+        problem = _run(command, folder, timeout + GRACE)
+        log = (folder / _SAID).read_text(encoding="utf-8", errors="replace")
+        made = folder / _MADE
+        if not problem and not made.is_file():
+            problem = f"it made no {_MADE}"
+        said = complaint(log)
+        if problem:
+            raise _failure(f"{problem}{f': {said}' if said else ''}", log)
+        compiled = made.read_bytes()
+        mapped = Mapped.parse(log)
+    try:
+        operators = {call.operator for call in read_graph(compiled).calls}
+    except ValueError as error:
+        raise _failure(f"what it made is damaged: {error}", log) from None
+    if COMPILED not in operators:
+        raise _failure("it put nothing of the network on the Edge TPU", log)
+    return Compiled(compiled, mapped)
+
+
+def _run(command: list[str], folder: Path, patience: int) -> str:
+    """What went wrong, "" where nothing did. What it prints goes to a file: a process that it leaves cannot keep that
+    open for us.
+    """
+    with (folder / _SAID).open("wb") as said:
+        try:
+            child = subprocess.Popen(
+                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+            )
+        except OSError as error:
+            return f"it cannot be started ({(error.strerror or str(error)).lower()})"
+        try:
+            code = child.wait(patience)
+        except subprocess.TimeoutExpired:
+            return f"it was still at work after {patience} seconds (timeout=… gives it more)"
+        finally:
+            _end(child)
+    if code < 0:
+        return f"it crashed with {signal.Signals(-code).name}"
+    return f"it ended with code {code}" if code else ""
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Whatever of it is still there: it works in a child process of its own."""
+    if hasattr(os, "killpg"):
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+    child.kill()
+    child.wait()
+
+
+def _failure(problem: str, log: str) -> ExportError:
+    return ExportError("edgetpu", f"{COMPILER}: {problem.rstrip('.')}. To compile by hand: {WITHOUT_COMPILER}", log)

@@ -1,0 +1,104 @@
+"""FlatBuffers, read without a schema: tables with their fields by number, vectors and texts.
+
+Everything is reached by offsets, which in a damaged file lead anywhere: what is read must lie inside the file.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+LONGEST = 1 << 24
+"""Entries of a vector that is gone through one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: `place` is where it begins, with how far before it its list of fields is."""
+
+    content: bytes
+    place: int
+
+    @classmethod
+    def root(cls, content: bytes) -> Table:
+        """The outermost one.
+
+        Raises:
+            ValueError: the file is too short.
+        """
+        return cls(content, _number("<I", content, 0))
+
+    def number(self, field: int, kind: str = "<i", default: int = 0) -> int:
+        """A scalar; `kind` as `struct` writes it."""
+        at = self._at(field)
+        return _number(kind, self.content, at) if at else default
+
+    def table(self, field: int) -> Table | None:
+        """A table, None where the field is not there."""
+        at = self._at(field)
+        return Table(self.content, at + _number("<I", self.content, at)) if at else None
+
+    def tables(self, field: int) -> list[Table]:
+        """A vector of tables."""
+        places = self._vector(field, 4)
+        return [Table(self.content, at + _number("<I", self.content, at)) for at in places]
+
+    def numbers(self, field: int, kind: str = "<i") -> list[int]:
+        """A vector of scalars."""
+        return [_number(kind, self.content, at) for at in self._vector(field, struct.calcsize(kind))]
+
+    def places(self, field: int) -> list[int]:
+        """Where the entries of a vector of tables lie."""
+        return list(self._vector(field, 4))
+
+    def bytes(self, field: int) -> bytes:
+        """A vector of them, which need not be gone through."""
+        at = self._at(field)
+        if not at:
+            return b""
+        start = at + _number("<I", self.content, at)
+        count = _number("<I", self.content, start)
+        if start + 4 + count > len(self.content):
+            raise ValueError(f"{count} bytes from byte {start} on reach behind its end at {len(self.content)}")
+        return self.content[start + 4 : start + 4 + count]
+
+    def text(self, field: int) -> str:
+        """A text; empty where the field is not there."""
+        at = self._at(field)
+        if not at:
+            return ""
+        start = at + _number("<I", self.content, at)
+        length = _number("<I", self.content, start)
+        if start + 4 + length > len(self.content):
+            raise ValueError(f"a text should end at byte {start + 4 + length}, behind the end")
+        return str(self.content[start + 4 : start + 4 + length], "utf-8")
+
+    def _at(self, field: int) -> int:
+        """Place of a field, 0 where it is not there."""
+        fields = self.place - _number("<i", self.content, self.place)
+        entry = 4 + 2 * field
+        if entry + 2 > _number("<H", self.content, fields):
+            return 0
+        offset = _number("<H", self.content, fields + entry)
+        return self.place + offset if offset else 0
+
+    def _vector(self, field: int, width: int) -> Iterator[int]:
+        at = self._at(field)
+        if not at:
+            return
+        start = at + _number("<I", self.content, at)
+        count = _number("<I", self.content, start)
+        if count > LONGEST or start + 4 + count * width > len(self.content):
+            raise ValueError(f"a list at byte {start} of {count} entries reaches behind the end")
+        yield from range(start + 4, start + 4 + count * width, width)
+
+
+def _number(kind: str, content: bytes, at: int) -> int:
+    if at < 0:
+        raise ValueError("something lies before its beginning")
+    try:
+        (value,) = struct.unpack_from(kind, content, at)
+    except struct.error:
+        raise ValueError(f"something lies at byte {at}, behind its end at {len(content)}") from None
+    return int(value)
