@@ -12,10 +12,11 @@ import pytest
 
 from segkit.conformance import diagnosis, reference
 from segkit.conformance.compare import OUTPUTS
+from segkit.conformance.gaps import plain
 from segkit.conformance.guards import left_in, network_calls
 from segkit.conformance.report import told_of
 from segkit.conformance.store import Shelf, has_torch, needs_torch
-from segkit.core.backend import Anchors, Backend, Feature, Metadata, Predictor, Selected
+from segkit.core.backend import Anchors, Backend, Feature, Metadata, Precision, Predictor, Selected
 from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.chain import Link
 from segkit.core.backend.options import Options
@@ -62,6 +63,11 @@ class Bench:
     def about(self) -> Metadata:
         """What the weights say of themselves; torch is not needed to read that."""
         return metadata_of(default_registry().recognise(self.weights), self.weights) or Metadata()
+
+    @cached_property
+    def plain(self) -> Precision:
+        """The precision of a plain export."""
+        return plain(self.backend.format)
 
     @cached_property
     def size(self) -> Size:

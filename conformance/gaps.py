@@ -17,21 +17,37 @@ PROBED = frozenset({GapKind.BROKEN_UPSTREAM, GapKind.UNSUPPORTED_BY_RUNTIME})
 """Obstacles that others may remove one day; a backend that does it nevertheless has outlived its declaration."""
 
 
-def need(fmt: Format, *features: Feature, wanted: Iterable[Precision] = tuple(Precision), runs: bool = True) -> None:
+def plain(fmt: Format) -> Precision:
+    """The precision of a format's files unless told otherwise: not float32 where the hardware computes in eight bits
+    alone.
+    """
+    return fmt.export_options().precision if fmt.export_options else Precision.FP32
+
+
+def need(
+    fmt: Format, *asked: Feature | Precision, wanted: Iterable[Precision] = tuple(Precision), runs: bool = True
+) -> None:
     """End the test as expected failure where the format declares a gap; the gap itself is tested in stage declare.
 
-    `wanted` are the precisions that the run was asked for: a test of another one is skipped. With `runs=False` it is
+    Without a precision among what is asked for, the test takes files as they are unless told otherwise. One in float32
+    is skipped where the format has none. `wanted` are the precisions that the run was asked for: a test of another one
+    is skipped. With `runs=False` it is
     enough that files can be made. What can be made and not run (for want of hardware, say) is made and looked at, and
     the test ends at the gap before it runs: it may fail, but is never taken for passed.
     """
-    asked = next((each for each in Precision if BY_PRECISION.get(each) in features), Precision.FP32)
-    if asked not in wanted:
-        pytest.skip(f"{asked} is not asked for")
+    features = [feature for each in asked for feature in (features_of(each) if isinstance(each, Precision) else [each])]
+    default = plain(fmt)
+    named = [each for each in Precision if each in asked or BY_PRECISION.get(each) in features]
+    precision = named[0] if named else default
+    if precision not in wanted:
+        pytest.skip(f"{precision} is not asked for")
     made = () if fmt.holds_weights else (Feature.EXPORT,)
     running = (Feature.PREDICT,) if runs else ()
     for feature in (*made, *running, *features):
         if gap := fmt.support.gap(feature):
             pytest.xfail(f"declared gap '{feature}' ({gap.kind}): {gap.reason}")
+    if precision is Precision.FP32 is not default:
+        pytest.skip(f"files of this format are in {default}, and not in {precision}")
 
 
 def features_of(precision: Precision) -> tuple[Feature, ...]:

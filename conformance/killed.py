@@ -12,8 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+from segkit.conformance import reference
 from segkit.conformance.children import environment, module_of, registry_with
 from segkit.conformance.reference import network_of
+from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.pipeline import ModelCard, export, plan
 from segkit.core.backend.registry import Registry
 
@@ -65,8 +67,13 @@ def main(name: str, module: str, model: str, target: str, options: str) -> None:
     network = network_of(Path(model))
     head = network.config.head
     card = ModelCard(network.names, coefficients=head.masks, strides=tuple(network.config.strides))
-    links = plan(registry, name, json.loads(options), card, None)
-    export(registry, links, Path(model), Path(target), report=lambda text: print(text, flush=True))
+    given = json.loads(options)
+    parsed = registry.get(name).format.parse_export_options(given)
+    shown = None
+    if parsed.needs_calibration():
+        shown = PictureCalibration(reference.pictures(8, parsed.imgsz).u8_nhwc, parsed.batch)
+    links = plan(registry, name, given, card, shown)
+    export(registry, links, Path(model), Path(target), calibration=shown, report=lambda text: print(text, flush=True))
 
 
 if __name__ == "__main__":

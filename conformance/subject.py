@@ -96,7 +96,7 @@ class Subject:
 
     def export(self, precision: Precision) -> ExportResult:
         """The plain artefact in a precision."""
-        features = features_of(precision)
+        features = () if precision is self.bench.plain else features_of(precision)
         return self.bench.export(imgsz=self.size, batch=1, **self.bench.switches(*features))
 
     def batch(self, count: int | None = None) -> ImageBatch:
@@ -126,9 +126,9 @@ class Subject:
         if fault := self.fault(precision):
             fault.skip()
 
-    def must_run(self, precision: Precision = Precision.FP32) -> None:
-        """Skip what only asks for outputs, right or wrong, where there are none."""
-        if (fault := self.fault(precision)) and fault.error:
+    def must_run(self, precision: Precision | None = None) -> None:
+        """Skip what only asks for outputs, right or wrong, where there are none: of a plain artefact unless told."""
+        if (fault := self.fault(precision or self.bench.plain)) and fault.error:
             fault.skip()
 
     def _look(self, made: ExportResult, precision: Precision) -> Fault | None:

@@ -30,7 +30,8 @@ def head_in_words(metadata: Metadata | None, inspection: Inspection, path: Path)
         return None
     outputs = [np.broadcast_to(np.float32(0), shape) for shape in fixed]
     given = metadata or Metadata()
-    known = replace(Known.of(metadata), unit_boxes=False)  # which of the two it is shows in the values alone
+    known = Known.of(metadata, channels_last=_channels_last(inspection))
+    known = replace(known, unit_boxes=False)  # which of the two it is shows in the values alone
     try:
         raw = arrange(outputs, given.imgsz, known, path)
     except ModelFileError as error:
@@ -39,6 +40,13 @@ def head_in_words(metadata: Metadata | None, inspection: Inspection, path: Path)
         counts = raw.scores.shape[1], raw.coefficients.shape[1]
         return _anchors("joined" if len(outputs) == 2 else "split", "", *counts)
     return _selected(f" up to {fixed[0][1]}" if len(fixed[0]) == 3 else "", raw.prototypes.shape[1])
+
+
+def _channels_last(inspection: Inspection) -> bool | None:
+    """Whether pictures are given with their channels last: prototypes come out as pictures go in. None: not known."""
+    shape = inspection.inputs[0].shape if inspection.inputs else ()
+    ends = (shape[1], shape[3]) if len(shape) == 4 else (None, None)
+    return ends[1] == 3 if (ends[0] == 3) != (ends[1] == 3) else None
 
 
 def _sealed(seal: Seal, classes: int) -> str:

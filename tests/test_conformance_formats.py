@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from segkit.conformance import BackendSuite
+from segkit.core.backend.registry import Registry, default_registry
 
 pytestmark = pytest.mark.usefixtures("translated_once")
 
@@ -21,6 +22,26 @@ class BuiltIn(BackendSuite):
 
 class TestCoreML(BuiltIn):
     format = "coreml"
+
+
+class TestEdgeTpu(BuiltIn):
+    format = "edgetpu"
+
+    @pytest.fixture
+    def foreign(self, data: Path) -> Path:
+        return data / "foreign" / "best128_full_integer_quant_edgetpu.tflite"
+
+
+class TestEdgeTpuOnCpu(BuiltIn):
+    """What is compiled for the Edge TPU, computed before that: elsewhere there is nothing to run it on."""
+
+    format = "edge_tpu_on_cpu"
+
+    @pytest.fixture
+    def registry(self) -> Registry:
+        known = Registry(dict.fromkeys(entry.plugin for entry in default_registry().all()))
+        known.register(self.format, self.format)
+        return known
 
 
 class TestEngine(BuiltIn):

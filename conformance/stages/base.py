@@ -175,12 +175,12 @@ class SuiteBase:
         """
         return Bounds([*allowances_of(getattr(registry.get(self.format), "allowances", {})), *self.allowances])
 
-    def need(self, registry: Registry, settings: Settings, *features: Feature, runs: bool = True) -> None:
+    def need(self, registry: Registry, settings: Settings, *asked: Feature | Precision, runs: bool = True) -> None:
         """End a test that asks for a declared gap, or for a precision that the run was not asked for.
 
         With `runs=False` what follows makes and reads files, and runs none.
         """
-        need(registry.get(self.format).format, *features, wanted=settings.precisions, runs=runs)
+        need(registry.get(self.format).format, *asked, wanted=settings.precisions, runs=runs)
 
 
 def _shared(settings: Settings, name: str) -> Shelf | None:

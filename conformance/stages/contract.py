@@ -23,7 +23,7 @@ from segkit.conformance.settings import Settings
 from segkit.conformance.stage import Notes, Stage, at
 from segkit.conformance.stages.base import SuiteBase
 from segkit.conformance.subject import Subject
-from segkit.core.backend import Precision, Predictor
+from segkit.core.backend import Predictor
 from segkit.core.backend.faults import words
 from segkit.core.backend.registry import Registry
 from segkit.core.errors import ModelFileError, SegkitError, SourceError
@@ -56,7 +56,7 @@ class ContractStage(SuiteBase):
         """Every thread gets its own result, whatever the format says about who may call it."""
         bench = golden.bench
         need(bench.backend.format)
-        golden.must_be_sound(Precision.FP32)
+        golden.must_be_sound(golden.bench.plain)
         batches = [reference.pictures(1, SIZE, seed=seed) for seed in range(THREADS)] * 2
         wanted = [bench.expected(batch) for batch in batches[:THREADS]] * 2
         with closing(self._session(bench)) as session, ThreadPoolExecutor(THREADS) as pool:
@@ -64,7 +64,7 @@ class ContractStage(SuiteBase):
             def run(number: int) -> None:
                 raw, _ = session.compute(batches[number])
                 what = f"{self.format} in one of {THREADS} threads"
-                check(anchors(raw), wanted[number], golden.bounds.tolerance(Precision.FP32), what)
+                check(anchors(raw), wanted[number], golden.bounds.tolerance(bench.plain), what)
 
             list(pool.map(run, range(len(batches))))
 
@@ -109,7 +109,7 @@ class ContractStage(SuiteBase):
     def test_as_many_as_are_asked_for(self, golden: Subject) -> None:
         """Three hundred detections in one picture, each with its mask."""
         need(golden.bench.backend.format)
-        golden.must_be_sound(Precision.FP32)
+        golden.must_be_sound(golden.bench.plain)
         limits = {"conf": 0.0, "iou": 1.0, "max_det": MOST}
         [found] = self._results(golden.bench, golden.pictures[2:3], limits)
         assert len(found.boxes) == MOST

@@ -42,7 +42,7 @@ class DatasetStage(SuiteBase):
         notes: Notes,
     ) -> None:
         """The difference to the reference is within the precision's bound, for boxes and for masks."""
-        self.need(registry, settings, *features_of(precision))
+        self.need(registry, settings, precision)
         if find_spec(SCORER) is None:
             pytest.skip('what scores is not installed: pip install "segkit[val]"')
         if subject.labelled is None:

@@ -39,7 +39,7 @@ class ExportStage(SuiteBase):
         """The artefact is what the format says it is called, alone in its folder, and recognised."""
         _must_export(golden.bench.backend.format)
         self.need(registry, settings, runs=False)
-        made = golden.export(Precision.FP32)
+        made = golden.export(golden.bench.plain)
         names = [item.name for item in made.path.parent.iterdir()]
         assert names == [made.path.name], f"the folder of the target holds {', '.join(names)}"
         assert made.path.name.startswith("model"), f"{made.path.name} is not named after its model"
@@ -51,14 +51,14 @@ class ExportStage(SuiteBase):
         """What a reader needs is there: names, size, stride, batch, precision, how it was made."""
         _must_export(golden.bench.backend.format)
         self.need(registry, settings, runs=False)
-        read = golden.bench.backend.read_metadata(golden.export(Precision.FP32).path)
+        read = golden.bench.backend.read_metadata(golden.export(golden.bench.plain).path)
         assert read is not None, "the artefact says nothing about itself"
         assert read.segkit is not None, "the artefact has no block of segkit's own"
         assert read.task == "segment"
         assert read.names == golden.bench.about.names
         assert (read.imgsz, read.batch, read.stride) == (golden.size, 1, golden.bench.about.stride)
         assert read.date, "the date of the export is missing"
-        assert read.segkit.precision is Precision.FP32
+        assert read.segkit.precision is golden.bench.plain
         assert read.segkit.toolchain.get("segkit"), "the version of segkit is missing"
 
     @at(Stage.EXPORT)
@@ -69,12 +69,12 @@ class ExportStage(SuiteBase):
         self.need(registry, settings)
         golden.must_run()
         batch = golden.batch(1)
-        with golden.bench.load(golden.export(Precision.FP32)) as one, golden.bench.load(again) as other:
+        with golden.bench.load(golden.export(golden.bench.plain)) as one, golden.bench.load(again) as other:
             first, repeated, second = (anchors(each.run(batch)) for each in (one, one, other))
         if differing := unequal(first, second):
             # A runtime that sums in any order is no fault of the exporter's.
             assert unequal(first, repeated), f"{' and '.join(differing)} of two exports differ"
-            limits = golden.bounds.tolerance(Precision.FP32)
+            limits = golden.bounds.tolerance(golden.bench.plain)
             far = [str(item) for item in compare(second, first) if not item.within(limits)]
             assert not far, f"two exports differ by more than one file does from run to run: {'; '.join(far)}"
 
@@ -100,7 +100,7 @@ class ExportStage(SuiteBase):
         fmt = golden.bench.backend.format
         _must_export(fmt)
         self.need(registry, settings, runs=False)
-        golden.export(Precision.FP32)
+        golden.export(golden.bench.plain)
         needs_torch()
         assert fmt.export_options is not None
         target = tmp_path / "out" / fmt.artefact_name("model", fmt.export_options())
@@ -144,7 +144,7 @@ class ExportStage(SuiteBase):
     ) -> None:
         """All five sizes of the network, on a small input: exported, loaded, and right."""
         _must_export(registry.get(self.format).format)
-        self.need(registry, settings, runs=False)
+        self.need(registry, settings, Precision.FP32, runs=False)
         if settings.quick and scale != SCALES[0]:
             pytest.skip("the larger scales are left out of a quick run")
         needs_torch()
@@ -158,7 +158,7 @@ class ExportStage(SuiteBase):
     ) -> None:
         """Class branches of depthwise convolutions, as some trainers build them."""
         _must_export(registry.get(self.format).format)
-        self.need(registry, settings, runs=False)
+        self.need(registry, settings, Precision.FP32, runs=False)
         needs_torch()
         weights = reference.seeded_weights(tmp_path / "depthwise-seg.safetensors", scale="t", depthwise=True, seen=64)
         self._small(registry, settings, golden, weights, notes, f"a {case} head")

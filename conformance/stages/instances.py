@@ -37,7 +37,7 @@ class InstancesStage(SuiteBase):
         tmp_path: Path,
     ) -> None:
         """Every object is found again, nearly as it was, and none is added (near the threshold some may change)."""
-        self.need(registry, settings, *features_of(precision))
+        self.need(registry, settings, precision)
         subject.must_be_sound(precision)
         batch = subject.batch()
         with subject.bench.load(subject.export(precision), *features_of(precision)) as predictor:
@@ -63,7 +63,7 @@ class InstancesStage(SuiteBase):
         self, own: Subject, registry: Registry, settings: Settings, notes: Notes, precision: Precision
     ) -> None:
         """On trained weights eight bits move single numbers far and objects little: those are compared one by one."""
-        self.need(registry, settings, *features_of(precision))
+        self.need(registry, settings, precision)
         own.must_be_sound(precision)
         batch = own.batch(1)
         with own.bench.load(own.export(precision), *features_of(precision)) as predictor:

@@ -16,7 +16,7 @@ from segkit.conformance.stage import Stage, at
 from segkit.conformance.stages.base import SuiteBase
 from segkit.conformance.store import needs_torch
 from segkit.conformance.subject import Subject
-from segkit.core.backend import Inspection, Precision, TensorInfo
+from segkit.core.backend import Inspection, TensorInfo
 from segkit.core.backend.registry import Registry
 from segkit.core.errors import ModelFileError
 from segkit.core.files import remove
@@ -68,7 +68,7 @@ class MetadataStage(SuiteBase):
         self.need(registry, settings, runs=False)
         backend = registry.get(self.format)
         named = self._named(golden, registry, tmp_path / "named", "any-script")
-        first, second = golden.export(Precision.FP32).path, named.export(imgsz=SIZE, batch=1).path
+        first, second = golden.export(golden.bench.plain).path, named.export(imgsz=SIZE, batch=1).path
         place = tmp_path / "place" / second.name
         place.parent.mkdir()
         for artefact, names in ((first, golden.bench.about.names), (second, CLASSES["any-script"])):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from segkit.conformance.gaps import features_of
 from segkit.conformance.settings import Settings
 from segkit.conformance.stage import Stage, at
 from segkit.conformance.stages.base import PRECISIONS, SuiteBase
@@ -35,7 +34,7 @@ class PreprocessStage(SuiteBase):
         self, golden: Subject, registry: Registry, settings: Settings, precision: Precision
     ) -> None:
         """Red is red, white is 1, and nothing is moved: no known mistake in the input explains the outputs better."""
-        self.need(registry, settings, *features_of(precision))
+        self.need(registry, settings, precision)
         fault = golden.fault(precision)
         assert not fault or fault.stage is not Stage.PREPROCESS, f"the network is given another input: {fault.words}"
         golden.must_be_sound(precision)

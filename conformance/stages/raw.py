@@ -84,7 +84,7 @@ class RawStage(SuiteBase):
         self, bench: Bench, registry: Registry, settings: Settings, bounds: Bounds, notes: Notes, case: Case
     ) -> None:
         """Boxes, scores, coefficients and prototypes are those of PyTorch, within the precision's tolerance."""
-        self.need(registry, settings, *case.features, runs=False)
+        self.need(registry, settings, case.precision, *case.free, runs=False)
         made = bench.export(imgsz=case.size, batch=case.batch, **bench.switches(*case.features))
         self.need(registry, settings)
         with bench.load(made, *case.features) as predictor:
@@ -102,7 +102,7 @@ class RawStage(SuiteBase):
         self, own: Subject, registry: Registry, settings: Settings, bounds: Bounds, notes: Notes, precision: Precision
     ) -> None:
         """The same on the user's own weights, or others that are trained, and a real picture."""
-        self.need(registry, settings, *features_of(precision), runs=False)
+        self.need(registry, settings, precision, runs=False)
         batch, made = own.batch(1), own.export(precision)
         self.need(registry, settings)
         with own.bench.load(made, *features_of(precision)) as predictor:
@@ -119,7 +119,7 @@ class RawStage(SuiteBase):
         self, registry: Registry, settings: Settings, precision: Precision, subject: Subject
     ) -> None:
         """The first pictures at once: what later stages take for granted, and do not judge where it fails."""
-        self.need(registry, settings, *features_of(precision))
+        self.need(registry, settings, precision)
         fault = subject.fault(precision)
         if fault and fault.stage is not Stage.RAW:
             fault.skip()
@@ -133,7 +133,7 @@ class RawStage(SuiteBase):
         self, golden: Subject, registry: Registry, settings: Settings, precision: Precision, conf: float
     ) -> None:
         """A file that selects detections gives those that are selected from a plain file, by the limits it names."""
-        self.need(registry, settings, Feature.NMS, *features_of(precision))
+        self.need(registry, settings, precision, Feature.NMS)
         bench, batch = golden.bench, golden.batch(4)
         options = {"imgsz": golden.size, "batch": 2}
         plain = bench.export(**options)

@@ -38,7 +38,7 @@ class SpeedStage(SuiteBase):
         self, registry: Registry, settings: Settings, precision: Precision, subject: Subject, notes: Notes
     ) -> None:
         """One picture, beside the reference in the same run; the file; loading it in a process of its own."""
-        self.need(registry, settings, *features_of(precision))
+        self.need(registry, settings, precision)
         subject.must_run(precision)
         bench, batch = subject.bench, subject.batch(1)
         made = subject.export(precision)

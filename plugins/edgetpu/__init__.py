@@ -38,14 +38,14 @@ COMPILER = "edgetpu_compiler"
 """Google's program, looked for on the PATH. It is for Linux on x86-64, and on no package registry."""
 
 WITHOUT_COMPILER = (
-    "'segkit export MODEL format=tflite int8=True quantize=full_integer data=…' writes the MODEL.tflite that it "
-    f"compiles: '{COMPILER} MODEL.tflite' makes MODEL_edgetpu.tflite of it wherever it is"
+    "'segkit export MODEL format=tflite int8=True quantize=full_integer data=DATA' writes MODEL.tflite, ready for "
+    f"'{COMPILER} MODEL.tflite' on any machine that has it"
 )
 """What to do where the compiler is not, or fails."""
 
 NO_COMPILER = Gap(
     GapKind.NEEDS_TOOL,
-    f"Google's {COMPILER} (Linux on x86-64, https://coral.ai/docs/edgetpu/compiler) is not on the PATH; "
+    f"Google's {COMPILER} (https://coral.ai/docs/edgetpu/compiler, for Linux on x86-64) is not on the PATH; "
     f"{WITHOUT_COMPILER}",
 )
 

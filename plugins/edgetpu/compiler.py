@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -48,58 +47,43 @@ def compile_network(content: bytes, timeout: int) -> Compiled:
         (folder / _GIVEN).write_bytes(content)
         # Names without a folder: whatever that is called, with blanks or letters of any script, the compiler sees none
         # of it.
-        command = [program, "-s", "-t", str(timeout), "-o", ".", _GIVEN]
-        problem = _run(command, folder, timeout + GRACE)
+        problem = _run([program, "-s", "-t", str(timeout), "-o", ".", _GIVEN], folder, timeout + GRACE)
         log = (folder / _SAID).read_text(encoding="utf-8", errors="replace")
         made = folder / _MADE
-        if not problem and not made.is_file():
-            problem = f"it made no {_MADE}"
-        said = complaint(log)
-        if problem:
-            raise _failure(f"{problem}{f': {said}' if said else ''}", log)
-        compiled = made.read_bytes()
-        mapped = Mapped.parse(log)
+        if problem or not made.is_file():
+            raise _failure(problem or "made no file", log)
+        content = made.read_bytes()
     try:
-        operators = {call.operator for call in read_graph(compiled).calls}
+        operators = {call.operator for call in read_graph(content).calls}
     except ValueError as error:
-        raise _failure(f"what it made is damaged: {error}", log) from None
+        raise _failure(f"made a file that is damaged: {error}", log) from None
     if COMPILED not in operators:
-        raise _failure("it put nothing of the network on the Edge TPU", log)
-    return Compiled(compiled, mapped)
+        raise _failure("put nothing of the network on the Edge TPU", log)
+    return Compiled(content, Mapped.parse(log))
 
 
 def _run(command: list[str], folder: Path, patience: int) -> str:
-    """What went wrong, "" where nothing did. What it prints goes to a file: a process that it leaves cannot keep that
-    open for us.
+    """What the compiler did wrong, "" where that is nothing. What it prints goes to a file, which a process that it
+    leaves does not keep us from reading. Its processes are of our group, and end with the export.
     """
     with (folder / _SAID).open("wb") as said:
         try:
-            child = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
-            )
+            child = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         except OSError as error:
-            return f"it cannot be started ({(error.strerror or str(error)).lower()})"
+            return f"cannot be started ({(error.strerror or str(error)).lower()})"
         try:
             code = child.wait(patience)
         except subprocess.TimeoutExpired:
-            return f"it was still at work after {patience} seconds (timeout=… gives it more)"
+            return f"was still at work after {patience} seconds (timeout=… gives it more)"
         finally:
-            _end(child)
+            child.kill()
+            child.wait()
     if code < 0:
-        return f"it crashed with {signal.Signals(-code).name}"
-    return f"it ended with code {code}" if code else ""
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Whatever of it is still there: it works in a child process of its own."""
-    if hasattr(os, "killpg"):
-        try:
-            os.killpg(child.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-    child.kill()
-    child.wait()
+        return f"crashed with {signal.Signals(-code).name}"
+    return f"ended with code {code}" if code else ""
 
 
 def _failure(problem: str, log: str) -> ExportError:
-    return ExportError("edgetpu", f"{COMPILER}: {problem.rstrip('.')}. To compile by hand: {WITHOUT_COMPILER}", log)
+    said = complaint(log)
+    words = f" (it says: {said})" if said else ""
+    return ExportError("edgetpu", f"{COMPILER} {problem}{words}; {WITHOUT_COMPILER}", log)

@@ -105,7 +105,7 @@ class EdgeTpuPredictor(Predictor):
         del self._runtime
 
     def _numbers_of_pixels(self) -> NDArray[Any]:
-        """What the file takes for each of the 256 values of a byte: boards are slow at arithmetic, and quick at this."""
+        """What the file takes for each of the 256 values of a byte: boards are slow at arithmetic, not at this."""
         pixels = np.arange(256, dtype=np.float32) / np.float32(255)
         return self._scale.rounded(pixels, self._input["dtype"]) if self._scale.step else pixels
 

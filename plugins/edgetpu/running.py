@@ -1,4 +1,4 @@
-"""The runtime, whichever is there (LiteRT, its predecessor, or the one inside TensorFlow), and the Edge TPU's delegate."""
+"""The runtime, whichever is there: LiteRT, what came before it, or TensorFlow's; and the Edge TPU's delegate."""
 
 from __future__ import annotations
 
