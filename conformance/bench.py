@@ -16,14 +16,18 @@ from segkit.conformance.gaps import plain
 from segkit.conformance.guards import left_in, network_calls
 from segkit.conformance.report import told_of
 from segkit.conformance.store import Shelf, has_torch, needs_torch
-from segkit.core.backend import Anchors, Backend, Feature, Metadata, Precision, Predictor, Selected
+from segkit.core.backend import Anchors, Backend, Feature, GapKind, Metadata, Precision, Predictor, Selected
 from segkit.core.backend.calibration import PictureCalibration
 from segkit.core.backend.chain import Link
 from segkit.core.backend.options import Options
 from segkit.core.backend.pipeline import ExportResult, ModelCard, export, plan
 from segkit.core.backend.registry import Registry, default_registry
 from segkit.core.backend.returned import metadata_of
+from segkit.core.errors import UnsupportedError
 from segkit.core.images import ImageBatch, Picture, Size
+
+LACKING = (GapKind.NEEDS_TOOL, GapKind.NEEDS_HARDWARE, GapKind.NEEDS_OS)
+"""What a machine may lack for one way to export, and not for another."""
 
 
 class Bench:
@@ -129,7 +133,12 @@ class Bench:
         config = self.network.config
         card = ModelCard(self.network.names, coefficients=config.head.masks, strides=tuple(config.strides))
         calibration = self._calibration(parsed.imgsz, parsed.batch) if parsed.needs_calibration() else None
-        return plan(self.registry, self.backend.format.name, options, card, calibration), calibration
+        try:
+            return plan(self.registry, self.backend.format.name, options, card, calibration), calibration
+        except UnsupportedError as refusal:
+            if refusal.kind in LACKING:
+                pytest.xfail(f"declared gap '{refusal.feature}' ({refusal.kind}): {refusal.reason}")
+            raise
 
     def _calibration(self, size: Size, batch: int) -> PictureCalibration:
         if self.seen:

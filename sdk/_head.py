@@ -16,6 +16,12 @@ from segkit.core.errors import ModelFileError
 _LARGEST = 1 << 30
 """Elements of an output: what claims more is not laid out, even without memory behind it."""
 
+_BOXES = {
+    "pixels": " in pixels",
+    "unit": " in units of the input's sides",
+    "distances": " as distributions of how far their sides are from their anchors",
+}
+
 OUTSIDE = "objects are selected afterwards"
 
 
@@ -50,7 +56,7 @@ def _channels_last(inspection: Inspection) -> bool | None:
 
 
 def _sealed(seal: Seal, classes: int) -> str:
-    unit = " in pixels" if seal.head.boxes == "pixels" else " in units of the input's sides"
+    unit = _BOXES[seal.head.boxes]
     return (
         _selected("", seal.coefficients)
         if seal.head.nms

@@ -30,32 +30,36 @@ from segkit.core.images import ImageBatch
 from segkit.core.inference.session import Session
 from segkit.plugins.edgetpu import NO_COMPILER, EdgeTpuBackend, compiler, declared, devices, running
 from segkit.plugins.edgetpu.compiler import compile_network
+from segkit.plugins.edgetpu.cutting import cut
+from segkit.plugins.edgetpu.decoding import SIDES, Scale, boxes, scores
 from segkit.plugins.edgetpu.devices import delegate_name, tpu_is_here
-from segkit.plugins.edgetpu.exporter import cpu_last
 from segkit.plugins.edgetpu.file import EdgeFile, digest, write_file
 from segkit.plugins.edgetpu.graph import Call, Graph, Tensor, read_graph
 from segkit.plugins.edgetpu.log import Mapped, Row, complaint
-from segkit.plugins.edgetpu.outputs import by_number
-from segkit.plugins.edgetpu.supported import BEHIND, OPERATORS, left_on_cpu, reasons
+from segkit.plugins.edgetpu.supported import BEHIND, left_on_cpu
 
 if find_spec("tensorflow") is None or find_spec("ai_edge_litert") is None:
     pytest.skip("TensorFlow or LiteRT is not installed here", allow_module_level=True)
 
 BACKEND, ON_CPU = EdgeTpuBackend(), OnCpu()
-BOTH = declared(with_compiler=True, with_tpu=True)
+BOTH = declared(with_tpu=True)
 SIZE = (64, 64)
 ANCHORS = 84
 NAMES = {0: "cat", 1: "कुत्ता", 2: "circle", 3: "star", 4: "ring"}
-TAIL = ["SOFTMAX", "CONV_2D", "RESHAPE", "MUL", "SPLIT", "ADD", "SUB", "MUL", "ADD", "CONCATENATION"]
-"""How the boxes come out of the distributions of their sides."""
-
 MAKE = "shutil.copy(folder / 'made', made)"
 COPY = "made.write_bytes(given.read_bytes())"
 
 
+def picture_in(folder):
+    """A folder with a picture to calibrate with."""
+    folder.mkdir()
+    cv2.imwrite(str(folder / "0.png"), made_up.pictures(1, SIZE).u8_nhwc[0])
+    return folder
+
+
 def metadata_of(options):
     seal = Seal(head=options.head_layout(), precision=options.precision, toolchain={"segkit": "1.2.3"})
-    return Metadata(names={0: "cat", 1: "कुत्ता"}, batch=1, imgsz=options.imgsz, date="2026-01-02T03:04:05", segkit=seal)
+    return Metadata(names=NAMES, batch=1, imgsz=options.imgsz, date="2026-01-02T03:04:05", segkit=seal)
 
 
 @pytest.fixture(scope="module")
@@ -86,38 +90,62 @@ def uncompiled(integers, tmp_path_factory):
 @pytest.fixture(scope="module")
 def compiled(integers):
     """What a compiled file looks like."""
-    return one_operator(EdgeFile(integers).network)
+    return one_operator(cut(EdgeFile(integers).network).content)
 
 
 # -- what the Edge TPU runs
 
 
-def test_all_but_the_decoding_of_boxes_is_for_the_edge_tpu_and_that_comes_last(integers):
-    graph = read_graph(cpu_last(EdgeFile(integers).network))
-    whys = list(reasons(graph))
-    assert [call.operator for call in graph.calls[-len(TAIL) :]] == TAIL
-    assert whys[: -len(TAIL)] == [None] * (len(graph.calls) - len(TAIL))
-    assert "must be of one row" in whys[-len(TAIL)]
-    assert whys[-len(TAIL) + 1 :] == [BEHIND] * (len(TAIL) - 1)
-    assert {call.operator for call in graph.calls} <= {*OPERATORS}
+def test_every_operator_of_the_network_is_one_of_the_edge_tpu(integers):
+    whole, (content, outputs) = EdgeFile(integers).graph, cut(EdgeFile(integers).network)
+    graph = read_graph(content)
+    assert [call.operator for call in whole.calls if call not in graph.calls]  # what the CPU would have to run
+    assert left_on_cpu(whole)[0].operator == "SOFTMAX"
+    assert left_on_cpu(graph) == []
+    assert len(graph.calls) > 200
+    found = {outputs[info.name]: (info.dtype, info.shape) for _, info in graph.outputs}
+    assert found == {
+        "distances": ("int8", (1, ANCHORS, 64)),
+        "logits": ("int8", (1, ANCHORS, len(NAMES))),
+        "coefficients": ("int8", (1, ANCHORS, 32)),
+        "prototypes": ("int8", (1, 16, 16, 32)),
+    }
+    assert graph.inputs[0][1].dtype == "int8"
 
 
-def test_another_order_changes_no_number(integers, tmp_path):
-    from ai_edge_litert.interpreter import Interpreter
+def test_what_is_decoded_outside_is_what_the_network_decodes(integers, uncompiled):
+    """But for its own rounding: 1/255 of the input's sides for boxes, 1/256 for scores."""
+    batch, tflite = made_up.pictures(2, SIZE), default_registry().get("tflite")
+    with tflite.load(integers, tflite.format.parse_load_options({})) as predictor:
+        wanted = predictor.run(batch)
+    with ON_CPU.load(uncompiled, ON_CPU.format.parse_load_options({})) as predictor:
+        found = predictor.run(batch)
+    assert np.abs(found.boxes - wanted.boxes).max() < 3
+    assert np.abs(found.scores - wanted.scores).max() < 1 / 128
+    assert np.array_equal(found.coefficients, wanted.coefficients)
+    assert np.array_equal(found.prototypes, wanted.prototypes)
 
-    content = EdgeFile(integers).network
-    order = [call.outputs for call in read_graph(content).calls]
-    changed = cpu_last(content)
-    assert [call.outputs for call in read_graph(changed).calls] != order
-    given = np.random.default_rng(0).integers(-128, 128, (1, *SIZE, 3)).astype(np.int8)
-    found = []
-    for each in (content, changed):
-        network = Interpreter(model_content=each)
-        network.allocate_tensors()
-        network.set_tensor(network.get_input_details()[0]["index"], given)
-        network.invoke()
-        found.append([network.get_tensor(detail["index"]) for detail in network.get_output_details()])
-    assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
+
+def test_distances_are_decoded_as_means_of_their_distributions():
+    scale, size, bins = Scale(0.1, -3), (32, 64), 16
+    distances = np.random.default_rng(0).integers(-128, 128, (2, 8 + 2, SIDES * bins)).astype(np.int8)
+    raw = scale.real(distances).astype(float).reshape(2, 10, SIDES, bins)
+    likely = np.exp(raw) / np.exp(raw).sum(-1, keepdims=True)
+    left, top, right, bottom = np.moveaxis((likely * np.arange(bins)).sum(-1), -1, 0)
+    x = np.array([0.5, 1.5, 2.5, 3.5] * 2 + [0.5, 1.5])
+    y = np.array([0.5] * 4 + [1.5] * 4 + [0.5] * 2)
+    stride = np.array([16] * 8 + [32] * 2)
+    wanted = np.stack([x + (right - left) / 2, y + (bottom - top) / 2, left + right, top + bottom], 1) * stride
+    assert np.allclose(boxes(distances, scale, size, (16, 32)), wanted, atol=1e-3)
+    assert np.allclose(scores(distances, scale), 1 / (1 + np.exp(-scale.real(distances).astype(float))), atol=1e-6)
+    steep = boxes(distances, Scale(0.6, 127), size, (16, 32))  # 150 between the least and the most likely
+    assert np.isfinite(steep).all()
+
+
+def test_another_network_is_refused(integers):
+    content, _ = cut(EdgeFile(integers).network)
+    with pytest.raises(ValueError, match=r"its outputs are .* not boxes, scores, coefficients and prototypes"):
+        cut(content)
 
 
 def tensor(*shape, dtype="int8", data=b""):
@@ -237,16 +265,13 @@ def test_the_compiler_sees_neither_blanks_nor_an_archive(integers, compiled, tmp
 def test_an_export_compiles_tells_and_keeps_what_was_said(integers, compiled, tmp_path, monkeypatch):
     """From the command line to the file, in a process of its own."""
     put_on_path(monkeypatch, tmp_path / "bin", IN_PART, "import shutil; " + MAKE, compiled)
-    pictures, out = tmp_path / "pictures", tmp_path / "out and more"
-    pictures.mkdir()
-    for number, picture in enumerate(made_up.pictures(4, SIZE).u8_nhwc):
-        cv2.imwrite(str(pictures / f"{number}.png"), picture)
+    pictures, out = picture_in(tmp_path / "pictures"), tmp_path / "out and more"
     target = out / "golden_edgetpu.tflite"
     told = [f"imgsz={SIZE[0]}", f"data={pictures}", f"output={target}"]
     command = [sys.executable, "-m", "segkit.cli", "export", str(GOLDEN), "format=edgetpu", *told]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "operators on the Edge TPU; on the CPU: 1 SOFTMAX (it must be of one row, of 16,000 numbers" in done.stderr
+    assert "operators are for the Edge TPU\n" in done.stderr
     assert "on the Edge TPU: 263 of 273 operators, in 1 segment; on the CPU: 1 CONV_2D (More than one" in done.stderr
     assert [item.name for item in out.iterdir()] == [target.name]
     assert default_registry().recognise(target).format.name == "edgetpu"
@@ -264,15 +289,30 @@ def test_an_export_compiles_tells_and_keeps_what_was_said(integers, compiled, tm
 
 
 def test_without_the_compiler_the_way_to_what_it_compiles_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(EdgeTpuBackend, "format", declared(with_compiler=False, with_tpu=False))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    target = tmp_path / "x_edgetpu.tflite"
     with pytest.raises(UnsupportedError) as refusal:
-        YOLO(GOLDEN).export(format="edgetpu", data=tmp_path, output=tmp_path / "x_edgetpu.tflite")
+        YOLO(GOLDEN).export(format="edgetpu", imgsz=64, data=picture_in(tmp_path / "seen"), output=target)
     text = str(refusal.value)
-    assert refusal.value.kind == GapKind.NEEDS_TOOL
+    assert (refusal.value.kind, refusal.value.exit_code) == (GapKind.NEEDS_TOOL, 2)
     assert "https://coral.ai/docs/edgetpu/compiler" in text
-    assert "format=tflite int8=True quantize=full_integer" in text
+    assert "compile=False segkit writes MODEL_full_integer_quant.tflite" in text
     assert "\n" not in text
-    assert list(tmp_path.iterdir()) == []
+    assert [item.name for item in tmp_path.iterdir()] == ["seen"]
+
+
+def test_without_compiling_the_file_for_the_compiler_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    weights = shutil.copy(GOLDEN, tmp_path / "mine.pt")
+    options = {"imgsz": 64, "data": picture_in(tmp_path / "seen"), "compile": False, "isolate": False}
+    made = Path(YOLO(weights).export(format="edgetpu", **options))
+    assert made == tmp_path / "mine_full_integer_quant.tflite"
+    assert default_registry().recognise(made).format.name == "edgetpu"
+    assert BACKEND.inspect(made).facts["operators"].startswith("0 for the Edge TPU")
+    with pytest.raises(
+        ModelFileError, match=r"'edgetpu_compiler mine_full_integer_quant.tflite' makes of it what runs"
+    ):
+        BACKEND.load(made, BACKEND.format.parse_load_options({}))
 
 
 @pytest.mark.parametrize(
@@ -409,14 +449,6 @@ def test_another_size_is_refused_and_the_predictor_goes_on(uncompiled):
         assert len(predictor.run(made_up.pictures(1, SIZE)).boxes) == 1
 
 
-def test_outputs_are_told_apart_by_the_numbers_that_tensorflow_gives_them():
-    names = [f"StatefulPartitionedCall:{number}" for number in (2, 0, 3, 1)]
-    assert list(by_number(names).values()) == ["prototypes", "boxes", "scores", "coefficients"]
-    assert by_number(["boxes", "scores", "coefficients", "prototypes"])["scores"] == "scores"
-    assert by_number(names[:3]) is None
-    assert by_number(["Identity", "Identity_1", "Identity_2", "Identity_3"]) is None
-
-
 # -- files
 
 
@@ -433,18 +465,17 @@ def test_a_file_of_another_tool_is_known_read_and_refused(data):
             Session(BACKEND, path, BACKEND.format.parse_load_options({}))
 
 
-def test_what_is_not_compiled_is_a_file_of_tensorflow_lite(integers):
+def test_a_file_of_whole_numbers_is_tensorflow_lite_s(integers):
     assert default_registry().recognise(integers).format.name == "tflite"
-    with pytest.raises(ModelFileError, match="not compiled for the Edge TPU: it runs on the CPU, with format=tflite"):
-        BACKEND.load(integers, BACKEND.format.parse_load_options({}))
 
 
-def test_a_file_that_was_compiled_by_hand_is_described_by_the_one_beside_it(integers, compiled, tmp_path):
+def test_a_file_that_was_compiled_by_hand_is_described_by_the_one_beside_it(uncompiled, compiled, tmp_path):
     path = tmp_path / "model_edgetpu.tflite"
     path.write_bytes(compiled)  # the compiler leaves out what is behind the network
     assert BACKEND.read_metadata(path).names == {}
-    shutil.copy(integers, tmp_path / "model.tflite")
+    shutil.copy(uncompiled, tmp_path / "model.tflite")
     assert BACKEND.read_metadata(path).names[1] == "कुत्ता"
+    assert sorted(EdgeFile(path).outputs.values()) == ["coefficients", "distances", "logits", "prototypes"]
     EdgeFile(path).verify()
     (tmp_path / "model.tflite").write_bytes(b"something else")
     assert BACKEND.read_metadata(path).names == {}
@@ -452,12 +483,13 @@ def test_a_file_that_was_compiled_by_hand_is_described_by_the_one_beside_it(inte
 
 def test_metadata_and_the_words_of_the_compiler_lie_behind_the_network(compiled, tmp_path):
     path, told = tmp_path / "x_edgetpu.tflite", metadata_of(BOTH.parse_export_options({"imgsz": SIZE}))
-    write_file(path, compiled, told, Mapped.parse(IN_PART))
+    write_file(path, compiled, told, {"a": "logits"}, Mapped.parse(IN_PART))
     assert BACKEND.read_metadata(path) == told
     with zipfile.ZipFile(path) as archive:  # as other tools do
         notes = json.loads(archive.read("metadata.json"))
     assert (notes["names"]["1"], notes["sha256"]) == ("कुत्ता", digest(compiled))
-    assert notes["edgetpu"]["on_tpu"] == 263
+    assert notes["edgetpu"]["log"]["on_tpu"] == 263
+    assert EdgeFile(path).outputs == {"a": "logits"}
 
 
 @pytest.mark.parametrize(
@@ -473,7 +505,7 @@ def test_metadata_and_the_words_of_the_compiler_lie_behind_the_network(compiled,
 )
 def test_what_is_damaged_is_told(compiled, tmp_path, change, problem):
     path, told = tmp_path / "x_edgetpu.tflite", metadata_of(BOTH.parse_export_options({"imgsz": SIZE}))
-    write_file(path, compiled, told, Mapped.parse(WHOLE))
+    write_file(path, compiled, told, {}, Mapped.parse(WHOLE))
     path.write_bytes(change(path.read_bytes()))
     for look in (BACKEND.inspect, lambda path: BACKEND.load(path, BACKEND.format.parse_load_options({}))):
         with pytest.raises(ModelFileError, match=problem) as refusal:

@@ -205,6 +205,13 @@ class Backend(ABC):
         """
         raise self._lacks("export")
 
+    def check_export(self, options: ExportOptions) -> None:  # noqa: B027 - optional on purpose
+        """Refuse, before any work, an export with these options that this machine cannot do. Default: nothing.
+
+        Raises:
+            UnsupportedError: a tool or a device is not here that these options need, and others do not.
+        """
+
     def load(self, path: Path, options: LoadOptions) -> Predictor:
         """A predictor for an artefact.
 

@@ -72,14 +72,15 @@ class HeadLayout(BaseModel):
     """How the outputs of an artefact are arranged: a closed choice, sealed in its metadata.
 
     `outputs`: joined (one tensor of boxes, scores and coefficients) or split (one tensor each);
-    `boxes`: in input pixels, or in units of the input's sides (0..1);
+    `boxes`: in input pixels, in units of the input's sides (0..1), or as distributions of the distances of their sides
+    from their anchors, which the predictor decodes, as it does the logits of scores;
     `nms`: selection happens inside the graph.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     outputs: Literal["joined", "split"] = "joined"
-    boxes: Literal["pixels", "unit"] = "pixels"
+    boxes: Literal["pixels", "unit", "distances"] = "pixels"
     nms: bool = False
 
 

@@ -79,8 +79,9 @@ def plan(
         backend = upstream
         steps.append((backend, options))
     steps.reverse()
-    for backend, _ in steps:
+    for backend, options in steps:
         backend.format.require(Feature.EXPORT)
+        backend.check_export(options)
     return [Link(backend, options, _metadata(backend, options, card, calibration)) for backend, options in steps]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,15 +32,18 @@ from segkit.core.backend import (
     hookimpl,
 )
 from segkit.core.backend.options import BY_PRECISION, Device
-from segkit.core.errors import ModelFileError, OptionError
+from segkit.core.errors import ModelFileError, OptionError, UnsupportedError
 from segkit.plugins.edgetpu.devices import is_tpu, tpu_is_here
 
 COMPILER = "edgetpu_compiler"
 """Google's program, looked for on the PATH. It is for Linux on x86-64, and on no package registry."""
 
+UNCOMPILED = "{stem}_full_integer_quant.tflite"
+"""Name of a file that is ready for the compiler."""
+
 WITHOUT_COMPILER = (
-    "'segkit export MODEL format=tflite int8=True quantize=full_integer data=DATA' writes MODEL.tflite, ready for "
-    f"'{COMPILER} MODEL.tflite' on any machine that has it"
+    f"with compile=False segkit writes {UNCOMPILED.format(stem='MODEL')}, ready for "
+    f"'{COMPILER} {UNCOMPILED.format(stem='MODEL')}' on any machine that has it"
 )
 """What to do where the compiler is not, or fails."""
 
@@ -52,7 +56,7 @@ NO_COMPILER = Gap(
 NO_TPU = Gap(
     GapKind.NEEDS_HARDWARE,
     "such a file runs on an Edge TPU only, and this machine has none (neither /dev/apex_* nor a Coral USB "
-    "Accelerator); the tflite file that it is compiled from runs here",
+    "Accelerator); the tflite format has files in 8 bits that run here",
 )
 
 
@@ -68,11 +72,18 @@ class EdgeTpuExportOptions(ExportOptions):
     precision: Annotated[Precision, Switches(BY_PRECISION)] = Field(
         default=Precision.INT8, description="numbers that the file computes with: the Edge TPU has 8 bits only"
     )
+    compile: bool = Field(
+        default=True,
+        description=f"compile it with Google's {COMPILER}, which must be on the PATH; False: write the file that is "
+        "to be compiled",
+    )
     timeout: int = Field(default=600, ge=10, le=86400, description="seconds that the compiler may take")
 
     def head_layout(self) -> HeadLayout:
-        """One tensor each, for each has numbers of its own size; boxes in units, which are as small as scores."""
-        return HeadLayout(outputs="split", boxes="unit")
+        """One tensor each, for each has numbers of its own size; boxes and scores as they come out of the last layers:
+        the Edge TPU cannot compute the rest.
+        """
+        return HeadLayout(outputs="split", boxes="distances")
 
     @model_validator(mode="after")
     def _fit_the_chip(self) -> EdgeTpuExportOptions:
@@ -96,20 +107,25 @@ _FIXED = Gap(
 )
 
 
-def declared(*, with_compiler: bool, with_tpu: bool) -> Format:
-    """The format on a machine that has the compiler, or an Edge TPU, or neither."""
+def _artefact(stem: str, options: ExportOptions) -> str:
+    compiles = not isinstance(options, EdgeTpuExportOptions) or options.compile
+    return f"{stem}_edgetpu.tflite" if compiles else UNCOMPILED.format(stem=stem)
+
+
+def declared(*, with_tpu: bool) -> Format:
+    """The format, on a machine with an Edge TPU or without."""
     return Format(
         name="edgetpu",
         title="Edge TPU",
         aliases=("coral",),
-        artefact="{stem}_edgetpu.tflite",
+        artefact=_artefact,
         suffixes=("_edgetpu.tflite",),
-        export_options=EdgeTpuExportOptions if with_compiler else None,
+        export_options=EdgeTpuExportOptions,
         load_options=EdgeTpuLoadOptions,
         source="tflite",
         support=Support(
             {
-                Feature.EXPORT: FULL if with_compiler else NO_COMPILER,
+                Feature.EXPORT: FULL,
                 Feature.PREDICT: FULL if with_tpu else NO_TPU,
                 Feature.HALF: Gap(GapKind.UNSUPPORTED_BY_RUNTIME, "the Edge TPU computes in 8 bits only"),
                 Feature.INT8: FULL,
@@ -137,10 +153,15 @@ def declared(*, with_compiler: bool, with_tpu: bool) -> Format:
 class EdgeTpuBackend(Backend):
     """Compiles a TensorFlow Lite file with Google's compiler, runs with LiteRT and the Edge TPU's delegate."""
 
-    format = declared(with_compiler=shutil.which(COMPILER) is not None, with_tpu=tpu_is_here())
+    format = declared(with_tpu=tpu_is_here())
+
+    def check_export(self, options: ExportOptions) -> None:
+        """Refuse to compile without the compiler."""
+        if isinstance(options, EdgeTpuExportOptions) and options.compile and shutil.which(COMPILER) is None:
+            raise UnsupportedError(self.format.name, "export", NO_COMPILER.kind, NO_COMPILER.reason)
 
     def export(self, job: ExportJob) -> None:
-        """Write one compiled file, metadata behind it."""
+        """Write one file, compiled or to be compiled, metadata behind it."""
         from segkit.plugins.edgetpu.exporter import export
 
         export(job)
@@ -170,14 +191,18 @@ class EdgeTpuBackend(Backend):
         return inspect(path)
 
     def recognises(self, path: Path) -> Match | None:
-        """By content: a TensorFlow Lite file with the compiler's operator, whatever the name; else by suffix."""
+        """By content: a TensorFlow Lite file with the compiler's operator, or one that was made for the compiler,
+        whatever the name; else by suffix.
+        """
         from segkit.plugins.edgetpu.file import EdgeFile
 
-        try:
-            found = not path.is_dir() and EdgeFile(path).compiled
-        except ModelFileError:
-            found = False
-        return Match(Match.CONTENT, "it is compiled for the Edge TPU") if found else super().recognises(path)
+        if not path.is_dir():
+            with suppress(ModelFileError):
+                if EdgeFile(path).compiled:
+                    return Match(Match.CONTENT, "it is compiled for the Edge TPU")
+                if EdgeFile(path).outputs:
+                    return Match(Match.CONTENT, "it is to be compiled for the Edge TPU")
+        return super().recognises(path)
 
 
 @hookimpl

@@ -23,8 +23,8 @@ from segkit.plugins.edgetpu.log import Mapped
 NOTES = "metadata.json"
 """The entry of the archive."""
 
-SUM, MAPPED = "sha256", "edgetpu"
-"""Keys of the notes beside the metadata: SHA-256 of the flatbuffer, and what the compiler said."""
+SUM, OWN = "sha256", "edgetpu"
+"""Keys of the notes beside the metadata: SHA-256 of the flatbuffer; what outputs hold and what the compiler said."""
 
 ENDING = "_edgetpu"
 """What the compiler adds to a name before its suffix."""
@@ -36,7 +36,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class EdgeFile:
-    """A file that is compiled for the Edge TPU, or will be."""
+    """A file that is compiled for the Edge TPU, or is made for that."""
 
     path: Path
 
@@ -131,9 +131,20 @@ class EdgeFile:
             return own
 
     @property
+    def _own(self) -> Mapping[str, Any]:
+        own = self.notes.get(OWN)
+        return own if isinstance(own, dict) else {}
+
+    @property
     def mapped(self) -> Mapped | None:
         """What the compiler said, where segkit has called it."""
-        return Mapped.of(self.notes.get(MAPPED))
+        return Mapped.of(self._own.get("log"))
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """What its outputs hold, by the names of their tensors, where segkit has cut the network; else nothing."""
+        found = self._own.get("outputs")
+        return {str(tensor): str(what) for tensor, what in found.items()} if isinstance(found, dict) else {}
 
     def metadata(self) -> Metadata | None:
         """The notes as metadata, None where there is nothing; sizes that the network fixes win over them.
@@ -141,7 +152,7 @@ class EdgeFile:
         Raises:
             ModelFileError: they are not understood, or the file is damaged.
         """
-        notes = {key: value for key, value in self.notes.items() if key not in (SUM, MAPPED)}
+        notes = {key: value for key, value in self.notes.items() if key not in (SUM, OWN)}
         metadata = Metadata.parse(notes, self.path)
         shape = self.graph.inputs[0][1].shape if self.graph.inputs else ()
         sides = [side for side in shape if isinstance(side, int)]
@@ -167,10 +178,13 @@ class EdgeFile:
             )
 
 
-def write_file(target: Path, content: bytes, metadata: Metadata, mapped: Mapped) -> None:
-    """Put a flatbuffer into a file, with the metadata and the compiler's words behind it."""
+def write_file(
+    target: Path, content: bytes, metadata: Metadata, outputs: Mapping[str, str], mapped: Mapped | None
+) -> None:
+    """Put a flatbuffer into a file, with the metadata behind it, what its outputs hold, and the compiler's words."""
     target.write_bytes(content)
-    notes = metadata.to_plain() | {SUM: digest(content), MAPPED: mapped.to_plain()}
+    own = {"outputs": dict(outputs), "log": mapped.to_plain() if mapped else None}
+    notes = metadata.to_plain() | {SUM: digest(content), OWN: own}
     with zipfile.ZipFile(target, "a") as archive:
         archive.writestr(zipfile.ZipInfo(NOTES, _EPOCH), json.dumps(notes, ensure_ascii=False, indent=1))
 

@@ -49,7 +49,7 @@ class Table:
         return [_number(kind, self.content, at) for at in self._vector(field, struct.calcsize(kind))]
 
     def places(self, field: int) -> list[int]:
-        """Where the entries of a vector of tables lie."""
+        """Where the entries of a vector lie, of tables or of numbers of four bytes."""
         return list(self._vector(field, 4))
 
     def bytes(self, field: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The network in a file of TensorFlow Lite: operators, the tensors between them, and the order of the operators.
+"""The network in a file of TensorFlow Lite: operators, and the tensors between them.
 
 Numbers of fields are those of TensorFlow Lite's `schema.fbs`.
 """
@@ -116,18 +116,23 @@ def read_graph(content: bytes) -> Graph:
     return Graph(tensors, calls, inputs, outputs)
 
 
-def in_order(content: bytes, order: Sequence[int]) -> bytes:
-    """The same file with its operators in another order: their numbers, each once.
+def rewired(content: bytes, calls: Sequence[int], outputs: Sequence[int]) -> bytes:
+    """The same file with some of its operators (their numbers, in order) and other tensors for its outputs, as many as
+    before. It has no signature any more, whose names would be those of the old ones.
 
     Raises:
         ValueError: it is damaged.
     """
-    graph = _at(_model(content).tables(2), 0)
-    places, tables = graph.places(3), [table.place for table in graph.tables(3)]
-    assert sorted(order) == list(range(len(places)))
+    model = _model(content)
+    graph = _at(model.tables(2), 0)
     changed = bytearray(content)
-    for place, number in zip(places, order, strict=True):
+    entries, tables = graph.places(3), [table.place for table in graph.tables(3)]
+    for place, number in zip(entries, calls, strict=False):
         struct.pack_into("<I", changed, place, tables[number] - place)  # an entry says how far behind it its table is
+    for place, number in zip(graph.places(2), outputs, strict=True):
+        struct.pack_into("<i", changed, place, number)
+    for first, count in ((entries[0], len(calls)), *((place, 0) for place in model.places(7)[:1])):
+        struct.pack_into("<I", changed, first - 4, count)  # before the entries of a list stands how many they are
     return bytes(changed)
 
 

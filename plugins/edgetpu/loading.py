@@ -6,6 +6,7 @@ from pathlib import Path
 
 from segkit.core.backend import Feature, Format, LoadOptions, Predictor
 from segkit.core.errors import ModelFileError
+from segkit.plugins.edgetpu import COMPILER
 from segkit.plugins.edgetpu.file import EdgeFile
 from segkit.plugins.edgetpu.predictor import EdgeTpuPredictor
 from segkit.plugins.edgetpu.running import delegate
@@ -23,6 +24,6 @@ def load(fmt: Format, path: Path, options: LoadOptions) -> Predictor:
     file.verify()  # before the runtime sees it, which computes with whatever is there
     metadata = file.metadata()
     if not file.compiled:
-        raise ModelFileError(path, "it is not compiled for the Edge TPU: it runs on the CPU, with format=tflite")
+        raise ModelFileError(path, f"it is not compiled yet: '{COMPILER} {path.name}' makes of it what runs")
     fmt.require(Feature.PREDICT)
     return EdgeTpuPredictor(file, options, metadata, [delegate(options.device)])

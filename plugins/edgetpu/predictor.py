@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,32 +11,17 @@ from numpy.typing import NDArray
 from segkit.core import cores
 from segkit.core.backend import Anchors, LoadOptions, Metadata, Predictor, Selected
 from segkit.core.backend.batching import run_in_chunks
-from segkit.core.backend.layouts import SPLIT, Known, arrange
+from segkit.core.backend.layouts import Known, arrange
 from segkit.core.errors import ModelFileError, OptionError, RuntimeFailure
 from segkit.core.images import ImageBatch
+from segkit.plugins.edgetpu.cutting import DISTANCES, LOGITS
+from segkit.plugins.edgetpu.decoding import Scale, boxes, scores
 from segkit.plugins.edgetpu.file import EdgeFile
-from segkit.plugins.edgetpu.outputs import by_number
 from segkit.plugins.edgetpu.running import runtime, unsaid
 
 _TYPES = ("int8", "uint8", "float32")
 
-
-class _Scale(NamedTuple):
-    """How whole numbers stand for others: (number - zero) · step; a step of 0: they do not."""
-
-    step: float
-    zero: int
-
-    def real(self, array: NDArray[Any]) -> NDArray[np.float32]:
-        """What numbers of the file stand for."""
-        if not self.step:
-            return array.astype(np.float32, copy=False)
-        return (array.astype(np.float32) - np.float32(self.zero)) * np.float32(self.step)
-
-    def rounded(self, array: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
-        """The nearest numbers of the file."""
-        limits = np.iinfo(dtype)
-        return np.clip(np.rint(array / np.float32(self.step)) + self.zero, limits.min, limits.max).astype(dtype)
+_CUT = {DISTANCES, LOGITS, "coefficients", "prototypes"}
 
 
 class EdgeTpuPredictor(Predictor):
@@ -73,11 +58,10 @@ class EdgeTpuPredictor(Predictor):
         self._batch, *self._size, _ = (int(side) for side in self._input["shape"])
         self._table = self._numbers_of_pixels()
         details = {detail["index"]: detail for detail in self._runtime.get_output_details()}
-        self._outputs = [(number, _scale(details[number])) for number, _ in file.graph.outputs]
-        split = bool(metadata and metadata.segkit and metadata.segkit.head.outputs == "split")
-        own = [file.graph.tensors[number].info.name for number, _ in self._outputs]
-        called = by_number(own) if split else None
-        self._names = [called[name] for name in own] if called else own
+        tensors = {number: file.graph.tensors[number].info.name for number, _ in file.graph.outputs}
+        names = {number: file.outputs.get(name, name) for number, name in tensors.items()}
+        self._outputs = {names[number]: (number, _scale(details[number])) for number in names}
+        self._cut = {*self._outputs} == _CUT
 
     def run(self, batch: ImageBatch) -> Anchors | Selected:
         """Compute, a picture at a time where the file takes one.
@@ -91,10 +75,18 @@ class EdgeTpuPredictor(Predictor):
             height, width = self._size
             raise OptionError.invalid("imgsz", batch.size, f"this file takes {height}x{width} only; export one for it")
         arrays = run_in_chunks(self._given(batch), self._batch, self._compute)
-        outputs = dict(zip(self._names, arrays, strict=True))
-        if {*outputs} == {*SPLIT}:  # ours end in their channels
-            outputs |= {name: np.moveaxis(outputs[name], -1, 1) for name in SPLIT[:-1]}
-        return arrange(outputs, batch.size, self._known, self._path)
+        given = dict(zip(self._outputs, arrays, strict=True))
+        scales = {name: scale for name, (_, scale) in self._outputs.items()}
+        if not self._cut:
+            outputs = {name: scales[name].real(array) for name, array in given.items()}
+            return arrange(outputs, batch.size, self._known, self._path)
+        coefficients, prototypes = (scales[name].real(given[name]) for name in ("coefficients", "prototypes"))
+        return Anchors(
+            boxes(given[DISTANCES], scales[DISTANCES], batch.size, self._known.strides),
+            np.moveaxis(scores(given[LOGITS], scales[LOGITS]), -1, 1),
+            np.moveaxis(coefficients, -1, 1),
+            np.moveaxis(prototypes, -1, 1),
+        )
 
     def warm_up(self) -> None:
         """One run on black pictures: the network is sent to the Edge TPU."""
@@ -116,19 +108,19 @@ class EdgeTpuPredictor(Predictor):
         pixels = batch.f32_nchw.transpose(0, 2, 3, 1)
         return self._scale.rounded(pixels, self._input["dtype"]) if self._scale.step else pixels
 
-    def _compute(self, images: NDArray[Any]) -> list[NDArray[np.float32]]:
+    def _compute(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         try:
             self._runtime.set_tensor(self._input["index"], np.ascontiguousarray(images))
             self._runtime.invoke()
             # get_tensor() copies.
-            return [scale.real(self._runtime.get_tensor(number)) for number, scale in self._outputs]
+            return [self._runtime.get_tensor(number) for number, _ in self._outputs.values()]
         except Exception as error:
             raise RuntimeFailure("edgetpu", _first_line(error)) from error
 
 
-def _scale(detail: Any) -> _Scale:
+def _scale(detail: Any) -> Scale:
     step, zero = detail["quantization"]
-    return _Scale(float(step), int(zero))
+    return Scale(float(step), int(zero))
 
 
 def _first_line(error: Exception) -> str:

@@ -8,28 +8,27 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from segkit.core.backend import Backend, ExportJob, LoadOptions, Match, Predictor, hookimpl
-from segkit.core.errors import ModelFileError
-from segkit.plugins.edgetpu import EdgeTpuBackend, declared
+from pydantic import Field
+
+from segkit.core.backend import Backend, LoadOptions, Predictor, hookimpl
+from segkit.plugins.edgetpu import EdgeTpuBackend, EdgeTpuExportOptions, declared
+
+
+class Options(EdgeTpuExportOptions):
+    compile: bool = Field(default=False, description="nothing is compiled here")
 
 
 class OnCpu(EdgeTpuBackend):
     """The format without its two ends."""
 
     format = replace(
-        declared(with_compiler=True, with_tpu=True),
+        declared(with_tpu=True),
         name="edge_tpu_on_cpu",
         aliases=(),
         artefact="{stem}_uncompiled.tflite",
         suffixes=("_uncompiled.tflite",),
+        export_options=Options,
     )
-
-    def export(self, job: ExportJob) -> None:
-        from segkit.plugins.edgetpu.compiler import Compiled
-        from segkit.plugins.edgetpu.exporter import export
-        from segkit.plugins.edgetpu.log import Mapped
-
-        export(job, lambda content, timeout: Compiled(content, Mapped("none")))
 
     def load(self, path: Path, options: LoadOptions) -> Predictor:
         from segkit.plugins.edgetpu.file import EdgeFile
@@ -38,15 +37,6 @@ class OnCpu(EdgeTpuBackend):
         file = EdgeFile(path)
         file.verify()
         return EdgeTpuPredictor(file, options, file.metadata(), delegates=())
-
-    def recognises(self, path: Path) -> Match | None:
-        from segkit.plugins.edgetpu.file import EdgeFile
-
-        try:
-            ours = not path.is_dir() and EdgeFile(path).mapped is not None
-        except ModelFileError:
-            ours = False
-        return Match(Match.CONTENT, "segkit has made it for the Edge TPU") if ours else Backend.recognises(self, path)
 
 
 @hookimpl
