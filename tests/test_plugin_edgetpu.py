@@ -114,13 +114,13 @@ def test_every_operator_of_the_network_is_one_of_the_edge_tpu(integers):
 
 
 def test_what_is_decoded_outside_is_what_the_network_decodes(integers, uncompiled):
-    """But for its own rounding: 1/255 of the input's sides for boxes, 1/256 for scores."""
+    """But for its own rounding: steps of 4 pixels for boxes (some reach 500), of 1/256 for scores."""
     batch, tflite = made_up.pictures(2, SIZE), default_registry().get("tflite")
     with tflite.load(integers, tflite.format.parse_load_options({})) as predictor:
         wanted = predictor.run(batch)
     with ON_CPU.load(uncompiled, ON_CPU.format.parse_load_options({})) as predictor:
         found = predictor.run(batch)
-    assert np.abs(found.boxes - wanted.boxes).max() < 3
+    assert np.abs(found.boxes - wanted.boxes).max() < 6
     assert np.abs(found.scores - wanted.scores).max() < 1 / 128
     assert np.array_equal(found.coefficients, wanted.coefficients)
     assert np.array_equal(found.prototypes, wanted.prototypes)
@@ -309,9 +309,7 @@ def test_without_compiling_the_file_for_the_compiler_is_kept(tmp_path, monkeypat
     assert made == tmp_path / "mine_full_integer_quant.tflite"
     assert default_registry().recognise(made).format.name == "edgetpu"
     assert BACKEND.inspect(made).facts["operators"].startswith("0 for the Edge TPU")
-    with pytest.raises(
-        ModelFileError, match=r"'edgetpu_compiler mine_full_integer_quant.tflite' makes of it what runs"
-    ):
+    with pytest.raises(ModelFileError, match="'edgetpu_compiler mine_full"):
         BACKEND.load(made, BACKEND.format.parse_load_options({}))
 
 
