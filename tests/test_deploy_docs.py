@@ -6,15 +6,21 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from edge_tpu_on_cpu import OnCpu
 from pretended_gpu import pretend
 
 from segkit import YOLO
+from segkit.core.backend.registry import default_registry
 from segkit.core.images import ImageBatch
+from segkit.core.images.sources import open_sources
+from segkit.core.inference.arguments import PredictArguments
+from segkit.core.inference.session import Session
 from segkit.plugins.coreml.evaluator import Evaluator
 from segkit.plugins.coreml.package import read_description
 from segkit.plugins.coreml.program import read_program
@@ -62,6 +68,7 @@ def run_alone(page, model, picture, folder):
 
 BANNED = {
     "coreml.md": ["onnxruntime", "segkit", "torch"],
+    "edgetpu.md": ["onnxruntime", "segkit", "tensorflow", "torch"],
     "engine.md": ["segkit", "torch"],
     "ncnn.md": ["onnxruntime", "pnnx", "segkit", "torch"],
     "onnx.md": ["onnx", "segkit", "torch"],
@@ -172,6 +179,30 @@ def test_the_program_of_the_tflite_page_runs_files_in_8_bits(n_seg_pt, bus, data
     shown = {"data": str(data / "datasets" / "coco128-seg" / "coco128-seg.yaml"), "fraction": 0.04}
     options = {"format": "tflite", "int8": True, "quantize": quantize, **WIDE, **shown}
     test_the_program_of_a_page_finds_what_segkit_finds(n_seg_pt, bus, tmp_path, "tflite.md", options)
+
+
+def test_the_program_of_the_edge_tpu_page_finds_what_its_predictor_finds(n_seg_pt, bus, data, tmp_path):
+    """On the CPU, with the file that is to be compiled: there is no Edge TPU here."""
+    on_cpu, registry = OnCpu(), default_registry()
+    pictures = str(data / "datasets" / "coco128-seg" / "**" / "*.jpg")
+    options = {"compile": False, "data": pictures, "fraction": 0.2, "imgsz": 320, "isolate": False}
+    model = YOLO(n_seg_pt).export(format="edgetpu", **options, output=tmp_path / "model.tflite")
+    assert registry.recognise(Path(model)).format.name == "edgetpu"
+    session = Session(on_cpu, Path(model), on_cpu.format.parse_load_options({}))
+    with closing(session):
+        (wanted,) = session.predict(open_sources([cv2.imread(str(bus))]), PredictArguments(retina_masks=True), refuse)
+    found, printed = run_alone("edgetpu.md", model, bus, tmp_path)
+    assert len(wanted) >= 3
+    assert found["classes"].tolist() == wanted.boxes.cls.tolist()
+    np.testing.assert_allclose(found["scores"], wanted.boxes.conf, atol=1e-4)
+    np.testing.assert_allclose(found["boxes"], wanted.boxes.xyxy, atol=0.5)
+    overlap = (found["masks"] & wanted.masks.data).sum((1, 2)) / (found["masks"] | wanted.masks.data).sum((1, 2))
+    assert overlap.min() > 0.98
+    assert printed.startswith("bus ")
+
+
+def refuse(error):
+    raise error
 
 
 def test_a_picture_without_objects_gives_none(n_seg_pt, tmp_path):

@@ -30,7 +30,7 @@ def export(job: ExportJob) -> None:
         raise ExportError("edgetpu", f"the network is not one that it knows: {error}") from None
     graph = read_graph(content)
     count, left = len(graph.calls), left_on_cpu(graph)
-    ours = count - sum(each.count for each in left)
+    ours = count - sum(each.times for each in left)
     rest = f"; on the CPU: {', '.join(map(str, left))}" if left else ""
     job.report(f"{ours} of {count} operators are for the Edge TPU{rest}")
     mapped = None

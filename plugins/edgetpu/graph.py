@@ -99,11 +99,7 @@ def read_graph(content: bytes) -> Graph:
     tensors = tuple(_tensor(table, buffers) for table in graph.tables(0))
     calls = tuple(
         # Operator: opcode_index (0), inputs (1), outputs (2), builtin_options (4)
-        Call(
-            _at(codes, operator.number(0, "<I")),
-            *(tuple(number for number in operator.numbers(field) if number >= 0) for field in (1, 2)),
-            operator.table(4),
-        )
+        Call(_at(codes, operator.number(0, "<I")), _present(operator, 1), _present(operator, 2), operator.table(4))
         for operator in graph.tables(3)
     )
     for call in calls:
@@ -166,6 +162,10 @@ def _operator(code: Table) -> str:
     """OperatorCode: deprecated_builtin_code (0), custom_code (1), builtin_code (3)."""
     number = max(code.number(0, "<b"), code.number(3))
     return code.text(1) or "CUSTOM" if number == _CUSTOM else _NAMES.get(number, f"operator {number}")
+
+
+def _present(operator: Table, field: int) -> tuple[int, ...]:
+    return tuple(number for number in operator.numbers(field) if number >= 0)
 
 
 def _named(info: TensorInfo, name: str | None) -> TensorInfo:

@@ -33,12 +33,12 @@ class Row(NamedTuple):
     """A row of the table "Operator, Count, Status"."""
 
     operator: str
-    count: int
+    times: int
     status: str
 
     def __str__(self) -> str:
         """For messages: "1 SOFTMAX (Operation not supported)"."""
-        return f"{self.count} {self.operator} ({self.status})"
+        return f"{self.times} {self.operator} ({self.status})"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Mapped:
         texts = {name: _found(pattern, log) for name, pattern in _FACTS.items()}
         counts = {name: int(_found(pattern, log) or 0) for name, pattern in _COUNTS.items()}
         rows = [Row(each["operator"], int(each["count"]), each["status"]) for each in _ROW.finditer(log)]
-        mapped = sum(row.count for row in rows if row.status == _MAPPED)
+        mapped = sum(row.times for row in rows if row.status == _MAPPED)
         left = tuple(row for row in rows if row.status != _MAPPED)
         # A network that is mapped whole has no line of how many are not.
         on_tpu = counts["on_tpu"] or mapped or counts["operators"] - counts["on_cpu"]

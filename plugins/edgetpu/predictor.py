@@ -45,7 +45,7 @@ class EdgeTpuPredictor(Predictor):
             raise ModelFileError(file.path, f"its input is {inputs[0].dtype}; {', '.join(_TYPES)} are understood")
         try:
             with unsaid():
-                self._runtime = runtime().Interpreter(  # type: ignore[attr-defined]
+                self._runtime = runtime().Interpreter(
                     model_path=str(file.path),
                     experimental_delegates=list(delegates),
                     num_threads=options.threads or cores.physical(),

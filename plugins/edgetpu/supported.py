@@ -130,12 +130,12 @@ class Left(NamedTuple):
     """Operators that will run on the CPU, of one kind and for one reason."""
 
     operator: str
-    count: int
+    times: int
     why: str
 
     def __str__(self) -> str:
         """For messages: "2 MUL (behind one that does)"."""
-        return f"{self.count} {self.operator} ({self.why})"
+        return f"{self.times} {self.operator} ({self.why})"
 
 
 BEHIND = "behind another one that does"
