@@ -115,7 +115,7 @@ def test_int8_computes_in_bytes_and_keeps_boxes_and_scores(made, weights, bus):
     }
     calls = read_calls(path.read_bytes())
     behind = calls[next(place for place, call in enumerate(calls) if call.operator == "SOFTMAX") :]
-    decoded = [name for call in behind if call.operator in ("ADD", "SUB", "SPLIT_V") for name in call.outputs]
+    decoded = [name for call in behind if call.operator in ("ADD", "SUB", "SPLIT") for name in call.outputs]
     assert len(decoded) >= 5
     assert {TYPES[numbers[name]] for name in decoded} == {"float32"}
     batch = ImageBatch([read_picture(bus)], (320, 320))

@@ -29,7 +29,8 @@ class Scale(NamedTuple):
     def rounded(self, array: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
         """The nearest numbers of the file."""
         limits = np.iinfo(dtype)
-        return np.clip(np.rint(array / np.float32(self.step)) + self.zero, limits.min, limits.max).astype(dtype)
+        whole: NDArray[Any] = np.rint(array / np.float32(self.step)) + self.zero
+        return whole.clip(limits.min, limits.max).astype(dtype)
 
 
 def scores(logits: NDArray[np.int8], scale: Scale) -> NDArray[np.float32]:
@@ -56,7 +57,7 @@ def _values(scale: Scale) -> NDArray[np.float32]:
     return scale.real(np.arange(256, dtype=np.uint8).view(np.int8))
 
 
-def _of_bytes(array: NDArray[np.int8], table: NDArray[np.float32]) -> NDArray[np.float32]:
+def _of_bytes(array: NDArray[np.int8], table: NDArray[Any]) -> NDArray[np.float32]:
     return table.astype(np.float32)[np.ascontiguousarray(array).view(np.uint8)]
 
 

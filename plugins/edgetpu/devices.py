@@ -20,7 +20,11 @@ USB_IDS = {("1a6e", "089a"), ("18d1", "9302")}
 PCIE = Path("/dev")
 USB = Path("/sys/bus/usb/devices")
 
-ELSEWHERE = (Path("/usr/local/lib/libedgetpu.1.dylib"), Path("/opt/local/lib/libedgetpu.1.dylib"))
+ELSEWHERE = (
+    Path("/usr/local/lib/libedgetpu.1.dylib"),
+    Path("/opt/local/lib/libedgetpu.1.dylib"),
+    Path(r"C:\Windows\System32\edgetpu.dll"),
+)
 """Where a system does not show its devices as files, the runtime that somebody has installed stands for them."""
 
 NAME = re.compile(r"(tpu|usb|pci)(?::(\d+))?")
@@ -33,10 +37,8 @@ def library() -> str:
 
 def tpu_is_here() -> bool:
     """Whether this machine has an Edge TPU: on PCIe or M.2 with its driver, or on USB."""
-    if sys.platform == "linux":
-        return any(PCIE.glob("apex_*")) or any(_ids(device) in USB_IDS for device in USB.glob("*"))
-    if sys.platform == "win32":
-        return Path(r"C:\Windows\System32", library()).exists()
+    if any(PCIE.glob("apex_*")) or any(_ids(device) in USB_IDS for device in USB.glob("*")):
+        return True
     return any(place.exists() for place in ELSEWHERE)
 
 

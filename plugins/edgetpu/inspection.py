@@ -35,8 +35,11 @@ def inspect(path: Path) -> Inspection:
 
 def _facts(file: EdgeFile) -> Iterator[tuple[str, str]]:
     calls = Counter(call.operator for call in file.graph.calls)
-    rest = ", ".join(f"{count} {name}" for name, count in calls.most_common() if name != COMPILED)
-    yield "operators", f"{calls[COMPILED]} for the Edge TPU" + (f", {rest} for the CPU" if rest else "")
+    pieces, rest = calls.pop(COMPILED, 0), ", ".join(f"{times} {name}" for name, times in calls.most_common())
+    if pieces:
+        yield "operators", f"{pieces} for the Edge TPU" + (f", {rest} for the CPU" if rest else "")
+    else:
+        yield "operators", f"{calls.total()}, to be compiled ({rest})"
     yield "precision", Precision.INT8
     if file.mapped:
         yield from file.mapped.facts().items()
