@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -17,7 +20,9 @@ from pretended_gpu import pretend
 
 from segkit import YOLO
 from segkit.conformance.golden import GOLDEN
+from segkit.core.backend import tools_folder
 from segkit.core.backend.registry import default_registry
+from segkit.core.files import new_folder
 from segkit.core.images import ImageBatch
 from segkit.core.images.sources import open_sources
 from segkit.core.inference.arguments import PredictArguments
@@ -214,6 +219,44 @@ def test_the_program_of_the_edge_tpu_page_finds_what_its_predictor_finds(n_seg_p
 
 def refuse(error):
     raise error
+
+
+@pytest.fixture
+def in_node(tensorflow_js, tmp_path):
+    """A folder with the program of the TensorFlow.js page, and what its package.json lists, fetched once."""
+    page = (PAGES / "tfjs.md").read_text(encoding="utf-8")
+    for name, kind in (("objects.js", "js"), ("package.json", "json")):
+        (text,) = re.findall(rf"^```{kind}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    kept = tools_folder() / f"page-{hashlib.sha256((tmp_path / 'package.json').read_bytes()).hexdigest()[:12]}"
+    if not kept.exists():
+        with new_folder(kept) as made:
+            shutil.copy(tmp_path / "package.json", made)
+            command = [shutil.which("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
+            subprocess.run(command, cwd=made, check=True, capture_output=True)
+    (tmp_path / "node_modules").symlink_to(kept / "node_modules")
+    return tmp_path
+
+
+@pytest.mark.parametrize("options", [{}, {"half": True}], ids=str)
+def test_the_program_of_the_tensorflow_js_page_finds_what_segkit_finds(n_seg_pt, bus, in_node, options):
+    model = YOLO(n_seg_pt).export(format="tfjs", **WIDE, **options, output=in_node / "model", isolate=False)
+    wanted = YOLO(model).predict(bus, retina_masks=True)[0]
+    command = [shutil.which("node"), "objects.js", str(model), str(bus), "drawn.jpg"]
+    done = subprocess.run(command, cwd=in_node, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = (line.rsplit(" ", 2) for line in done.stdout.splitlines())
+    found = sorted((name, json.loads(box), float(score)) for name, score, box in told)
+    names = [wanted.names[int(label)] for label in wanted.boxes.cls]
+    seen = sorted(zip(names, wanted.boxes.xyxy.tolist(), wanted.boxes.conf.tolist(), strict=True))
+    assert len(found) >= 4
+    assert [name for name, *_ in found] == [name for name, *_ in seen]
+    # Its JPEGs are read by another library, and scaled in other arithmetic.
+    np.testing.assert_allclose([box for _, box, _ in found], [box for _, box, _ in seen], atol=4)
+    np.testing.assert_allclose([score for *_, score in found], [score for *_, score in seen], atol=0.03)
+    drawn, original = cv2.imread(str(in_node / "drawn.jpg")).astype(int), cv2.imread(str(bus)).astype(int)
+    changed, masks = np.abs(drawn - original).max(2) > 24, wanted.masks.data.any(0)
+    assert (changed == masks).mean() > 0.95
 
 
 def test_a_picture_without_objects_gives_none(n_seg_pt, tmp_path):

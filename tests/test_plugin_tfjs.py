@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import os
 import shutil
@@ -425,6 +426,13 @@ def test_closing_ends_the_process(made):
     predictor = load(made())
     running = predictor._process._running
     predictor.close()
+    assert running.returncode == 0
+
+
+@node
+def test_a_predictor_that_nobody_closes_leaves_no_process(made):
+    running = load(made())._process._running
+    gc.collect()
     assert running.returncode == 0
 
 

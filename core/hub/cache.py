@@ -13,7 +13,7 @@ from typing import Any
 from segkit.core.errors import ModelFileError, OutputError
 from segkit.core.files import atomic_write
 from segkit.core.notices import notice
-from segkit.core.places import cache_folder
+from segkit.core.places import cache_folder as cache_folder  # it has always been here
 
 WEIGHTS, ADDRESSES = "weights", "addresses"
 """Folders of the cache: for what has a name of its own, and for what is known by its address."""

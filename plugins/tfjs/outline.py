@@ -38,7 +38,8 @@ class Pictures(NamedTuple):
             return None
         batch, *sides = (side if isinstance(side, int) else None for side in info.shape)
         last = info.shape[3] == 3
-        return cls(batch, *(sides[:2] if last else sides[1:]), last)
+        height, width = sides[:2] if last else sides[1:]
+        return cls(batch, height, width, last)
 
 
 class Group(NamedTuple):
@@ -130,7 +131,8 @@ def _info(name: str, told: Mapping[str, Any]) -> TensorInfo:
 
 def _type(told: object) -> str:
     """A data type by its number in `types.proto`, or its name there."""
-    return _TYPES_BY_NAME.get(str(told)) or _TYPES.get(int(told) if str(told).isdigit() else 0) or str(told)
+    name = str(told)
+    return _TYPES_BY_NAME.get(name) or _TYPES.get(int(name) if name.isdecimal() else 0) or name
 
 
 def _sides(shape: Mapping[str, Any]) -> tuple[int | None, ...]:

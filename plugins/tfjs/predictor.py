@@ -82,4 +82,4 @@ def _channels_last(batch: ImageBatch) -> NDArray[np.float32]:
     """(B, H, W, 3) float32 RGB 0..1: the pixels of every backend, without a detour where they are bytes."""
     if "f32_nchw" in batch.views:
         return batch.f32_nchw.transpose(0, 2, 3, 1)
-    return batch.u8_nhwc / np.float32(255)
+    return np.divide(batch.u8_nhwc, np.float32(255), dtype=np.float32)

@@ -6,10 +6,11 @@ import contextlib
 import json
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ class NodeProcess:
         """
         self._path, self._program, self._threads = path, program, threads
         self._running: subprocess.Popen[bytes] | None = None
+        self._end: weakref.finalize[[subprocess.Popen[bytes], IO[bytes]], NodeProcess] | None = None
         try:
             self._start()
         except _DiedError as error:
@@ -75,20 +77,8 @@ class NodeProcess:
 
     def close(self) -> None:
         """End it."""
-        running, self._running = self._running, None
-        if running is None:
-            return
-        assert running.stdin
-        assert running.stdout
-        with contextlib.suppress(OSError):
-            running.stdin.close()
-        try:
-            running.wait(_SECONDS)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
-        running.stdout.close()
-        self._said.close()
+        if self._end is not None:
+            self._end()
 
     def _start(self) -> None:
         """A new process with the model loaded.
@@ -108,6 +98,7 @@ class NodeProcess:
         self._running = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, bufsize=0
         )
+        self._end = weakref.finalize(self, _ended, self._running, self._said)  # also of one that nobody closes
         head, _ = self._ask({"load": str(self._program.resolve())})
         if "error" in head:
             raise ModelFileError(self._path, f"TensorFlow.js refuses it ({_first_line(head['error'])})")
@@ -128,11 +119,11 @@ class NodeProcess:
         try:
             _write(running.stdin, len(text).to_bytes(_LENGTH, "little") + text)
             if body is not None:
-                _write(running.stdin, memoryview(body).cast("B"))
+                _write(running.stdin, body.data.cast("B"))
             length = int.from_bytes(_read(running.stdout, bytearray(_LENGTH)), "little")
             answer = json.loads(bytes(_read(running.stdout, bytearray(length))))
             numbers = np.empty(answer["bytes"] // 4, np.float32)
-            _read(running.stdout, memoryview(numbers).cast("B"))
+            _read(running.stdout, numbers.data.cast("B"))
         except (OSError, EOFError):
             raise _DiedError(self._last_words()) from None
         return answer, numbers
@@ -145,6 +136,20 @@ class NodeProcess:
         lines = [line.strip() for line in self._said.read().decode(errors="replace").splitlines() if line.strip()]
         telling = [line for line in lines if "Error" in line] or lines[-1:]
         return telling[-1][:300] if telling else f"with code {code}, and without a word"
+
+
+def _ended(running: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+    assert running.stdin
+    assert running.stdout
+    with contextlib.suppress(OSError):
+        running.stdin.close()
+    try:
+        running.wait(_SECONDS)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.wait()
+    running.stdout.close()
+    said.close()
 
 
 def _write(stream: Any, content: bytes | memoryview) -> None:

@@ -44,7 +44,7 @@ def store(node: Any, precision: Precision | None) -> Stored:
     kind = _TYPES.get(str(array.dtype))
     if kind is None:
         raise ExportError("tfjs", f"TensorFlow.js has no {array.dtype}, which '{node.name}' is")
-    numbers = np.ascontiguousarray(array, kind)
+    numbers: NDArray[Any] = np.ascontiguousarray(array, kind)
     spec = {"name": node.name, "shape": list(array.shape), "dtype": str(numbers.dtype)}
     if precision in (None, Precision.FP32) or numbers.size < LEAST:
         return Stored(spec, numbers.tobytes())
