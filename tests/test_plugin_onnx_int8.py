@@ -20,14 +20,7 @@ from segkit.conformance.instances import Seen as Objects
 from segkit.conformance.instances import match
 from segkit.core.backend import Selected
 from segkit.core.backend.calibration import PictureCalibration
-from segkit.core.backend.registry import default_registry
-from segkit.core.errors import ExportError, MissingDependencyError, OptionError
-from segkit.core.images import ImageBatch
-from segkit.core.inference.arguments import PredictArguments
-from segkit.plugins.onnx import OnnxBackend
-from segkit.plugins.onnx.int8 import Plan, _whole_weights, to_int8
-from segkit.plugins.onnx.predictor import may_overflow
-from segkit.plugins.onnx.ranges import (
+from segkit.core.backend.ranges import (
     STEPS,
     Histogram,
     Seen,
@@ -37,6 +30,13 @@ from segkit.plugins.onnx.ranges import (
     silu,
     symmetric_scale,
 )
+from segkit.core.backend.registry import default_registry
+from segkit.core.errors import ExportError, MissingDependencyError, OptionError
+from segkit.core.images import ImageBatch
+from segkit.core.inference.arguments import PredictArguments
+from segkit.plugins.onnx import OnnxBackend
+from segkit.plugins.onnx.int8 import Plan, _whole_weights, to_int8
+from segkit.plugins.onnx.predictor import may_overflow
 
 BACKEND = OnnxBackend()
 

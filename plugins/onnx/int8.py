@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from segkit.core.backend import Calibration
+from segkit.core.backend.ranges import STEPS, Seen, best_range, best_reach, scale_and_zero, symmetric_scale
 from segkit.core.errors import ExportError
 from segkit.plugins.onnx.observing import observe
-from segkit.plugins.onnx.ranges import STEPS, Seen, best_range, best_reach, scale_and_zero, symmetric_scale
 from segkit.plugins.onnx.structure import LAYERS, tail
 
 Numbers = tuple[np.float32, np.uint8 | np.int8]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from segkit.core.backend import Calibration
+from segkit.core.backend.ranges import Histogram
 from segkit.core.errors import ExportError
-from segkit.plugins.onnx.ranges import Histogram
 
 _EVERY = 16
 """Pictures between two words to the user."""

@@ -14,12 +14,10 @@ from segkit.core.errors import ExportError
 from segkit.plugins.tflite import TfLiteExportOptions
 from segkit.plugins.tflite.converter import silent, tf
 from segkit.plugins.tflite.file import write_file
-from segkit.plugins.tflite.outline import read_calls, without_ranges
+from segkit.plugins.tflite.observing import chosen_ranges
+from segkit.plugins.tflite.outline import with_ranges
 
 _SIGNATURE, _INPUT = "serving_default", "images"
-
-_LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"}
-"""Operators with weights."""
 
 
 def export(job: ExportJob) -> None:
@@ -40,48 +38,38 @@ def export(job: ExportJob) -> None:
         if options.needs_calibration():
             assert job.calibration is not None
             job.report(f"measuring ranges on {len(job.calibration)} pictures")
-            _observe(converter, job.calibration, tf.int8 if options.quantize == "full_integer" else tf.float32)
-        floating_end = options.needs_calibration() and options.quantize == "integer"
+            _observe(converter, job.calibration)
         try:
-            content = _mostly_bytes(converter) if floating_end else converter.convert()
+            content: bytes = converter.convert()
         except Exception as error:
             raise ExportError("tflite", f"TensorFlow's converter failed ({words(error)})") from error
+        if options.needs_calibration():
+            assert job.calibration is not None
+            content = _in_bytes(content, job.calibration, options.quantize == "integer", job.report)
     write_file(job.target, content, job.metadata)
 
 
-def _observe(converter: Any, calibration: Calibration, outside: Any) -> None:
-    """Whole numbers in every layer: of 8 bits, with a scale for each channel of weights and one for each tensor;
-    `outside`, the type of the input and the outputs.
-    """
+def _observe(converter: Any, calibration: Calibration) -> None:
+    """Keep the first of the two steps of a conversion to 8 bits: float32, with the range of every tensor."""
     converter.representative_dataset = _shown(calibration)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = outside
+    converter._experimental_calibrate_only = True  # which ranges serve best can only be said between the steps
 
 
-def _mostly_bytes(converter: Any) -> bytes:
-    """A file that computes in 8 bits but for its end, which costs little and loses much: the last layer of each branch,
-    whose outputs are logits, and the arithmetic behind them.
+def _in_bytes(observed: bytes, calibration: Calibration, floating_end: bool, report: Callable[[str], None]) -> bytes:
+    """The second step: whole numbers in every layer, of 8 bits, with a scale for each channel of weights and one for
+    each tensor. With `floating_end`, all but the end is in them, which costs little and loses much: the last layer of
+    each branch, whose outputs are logits, and the arithmetic behind them. Without it, so are input and outputs.
     """
-    converter._experimental_calibrate_only = True  # what is rounded can only be chosen between its two steps
-    observed: bytes = converter.convert()
+    ranges = chosen_ranges(observed, calibration, floating_end, report)
     quantise = import_module("tensorflow.lite.python.convert").mlir_quantize
-    made: bytes = quantise(without_ranges(observed, _last(observed)))
+    outside = tf.float32 if floating_end else tf.int8
+    made: bytes = quantise(
+        with_ranges(observed, ranges),
+        fully_quantize=not floating_end,
+        input_data_type=outside,
+        output_data_type=outside,
+    )
     return made
-
-
-def _last(content: bytes) -> set[str]:
-    """Names of the tensors that no layer comes behind."""
-    calls = read_calls(content)
-    arithmetic: set[str] = set()  # tensors behind the distribution of a box's sides, whose mean is written as a layer
-    for call in calls:
-        if call.operator == "SOFTMAX" or arithmetic & {*call.inputs}:
-            arithmetic |= {*call.outputs}
-    before: set[str] = set()  # tensors that a layer is computed from
-    for call in reversed(calls):
-        layer = call.operator in _LAYERS and not arithmetic & {*call.outputs}
-        if layer or before & {*call.outputs}:
-            before |= {*call.inputs}
-    return {name for call in calls if not before & {*call.outputs} for name in call.outputs}
 
 
 def _shown(calibration: Calibration) -> Callable[[], Iterator[dict[str, Any]]]:

@@ -5,8 +5,9 @@ Numbers of fields are those of TensorFlow Lite's `schema.fbs`.
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple, TypeVar
@@ -140,18 +141,28 @@ def read_calls(content: Content) -> list[Call]:
     ]
 
 
-def without_ranges(content: bytes, names: Collection[str]) -> bytes:
-    """A file that was observed, without what these tensors were seen to range over. What has no range stays in float32:
-    the converter's own list of operators to leave alone passes over those with several outputs.
+Range = tuple[float, float]
+"""Least and greatest number of a tensor."""
+
+
+def with_ranges(content: bytes, ranges: Mapping[str, Range | None]) -> bytes:
+    """A file that was observed, with these ranges of tensors in place of those that were seen. A tensor without one
+    (None) stays in float32: the converter's own list of operators to leave alone passes over those with several
+    outputs.
     """
     changed = bytearray(content)
     for tensor in _at(Table.root(content).tables(2), 0).tables(0):
-        observed = tensor.table(4) if tensor.text(3) in names else None
+        name = tensor.text(3)
+        observed = tensor.table(4) if name in ranges else None
         if observed is None:
             continue
-        for field in (0, 1):  # QuantizationParameters: min (0), max (1)
-            if place := observed.vector(field):
+        wanted = ranges[name]
+        for field in (0, 1):  # QuantizationParameters: min (0), max (1), vectors of one number
+            place = observed.vector(field)
+            if place and wanted is None:
                 changed[place : place + 4] = bytes(4)  # none, by its length
+            elif place and wanted is not None:
+                struct.pack_into("<f", changed, place + 4, wanted[field])
     return bytes(changed)
 
 
