@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from math import inf
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segkit.core.backend import Calibration, ExportJob, Precision
 from segkit.core.backend.faults import words
@@ -14,10 +16,13 @@ from segkit.core.errors import ExportError
 from segkit.plugins.tflite import TfLiteExportOptions
 from segkit.plugins.tflite.converter import silent, tf
 from segkit.plugins.tflite.file import write_file
-from segkit.plugins.tflite.observing import chosen_ranges
+from segkit.plugins.tflite.observing import outputs, proposed_ranges
 from segkit.plugins.tflite.outline import with_ranges
 
 _SIGNATURE, _INPUT = "serving_default", "images"
+
+_TRIED = 16
+"""Pictures on which proposals are compared."""
 
 
 def export(job: ExportJob) -> None:
@@ -60,16 +65,25 @@ def _in_bytes(observed: bytes, calibration: Calibration, floating_end: bool, rep
     each tensor. With `floating_end`, all but the end is in them, which costs little and loses much: the last layer of
     each branch, whose outputs are logits, and the arithmetic behind them. Without it, so are input and outputs.
     """
-    ranges = chosen_ranges(observed, calibration, floating_end, report)
     quantise = import_module("tensorflow.lite.python.convert").mlir_quantize
+    wanted = outputs(observed, calibration, _TRIED)
+    best, least = b"", inf
+    for ranges in proposed_ranges(observed, calibration, floating_end, report):
+        tried: bytes = quantise(with_ranges(observed, ranges), fully_quantize=not floating_end)
+        error = _error(wanted, outputs(tried, calibration, _TRIED))
+        if error < least:
+            best, least = with_ranges(observed, ranges), error
     outside = tf.float32 if floating_end else tf.int8
-    made: bytes = quantise(
-        with_ranges(observed, ranges),
-        fully_quantize=not floating_end,
-        input_data_type=outside,
-        output_data_type=outside,
-    )
+    made: bytes = quantise(best, fully_quantize=not floating_end, input_data_type=outside, output_data_type=outside)
     return made
+
+
+def _error(wanted: Sequence[NDArray[np.float32]], found: Sequence[NDArray[np.float32]]) -> float:
+    """Of all outputs together, each weighed by its own size: the logarithm of noise over signal, summed."""
+    return sum(
+        float(np.log(np.square(this - that).mean(dtype=np.float64) / np.square(this).mean(dtype=np.float64)))
+        for this, that in zip(wanted, found, strict=True)
+    )
 
 
 def _shown(calibration: Calibration) -> Callable[[], Iterator[dict[str, Any]]]:

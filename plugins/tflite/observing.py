@@ -5,15 +5,19 @@ the 256 steps on a few extremes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segkit.core.backend import Calibration
 from segkit.core.backend.ranges import Histogram, Seen, best_range
 from segkit.core.cores import physical
 from segkit.core.errors import ExportError
+from segkit.core.images import ImageBatch
 from segkit.plugins.tflite.outline import Call, Range, read_calls
 from segkit.plugins.tflite.running import interpreter, unsaid
 
@@ -25,6 +29,9 @@ _SHARING = {"CONCATENATION", "MAX_POOL_2D", "RESHAPE", "RESIZE_NEAREST_NEIGHBOR"
 
 _FIXED = {"LOGISTIC", "SOFTMAX"}
 """Operators whose outputs have the range of their definition."""
+
+_NORMS = (2.0, 2.5, 3.0, 4.0, 5.0)
+"""In which errors are added up."""
 
 _PICTURES = 64
 """Counted at most; more change nothing."""
@@ -41,10 +48,12 @@ class _Product(NamedTuple):
     before: bool
 
 
-def chosen_ranges(
+def proposed_ranges(
     observed: bytes, calibration: Calibration, floating_end: bool, report: Callable[[str], None]
-) -> dict[str, Range | None]:
-    """The range of each tensor, by its name, where another than the one that was seen serves better.
+) -> Iterator[dict[str, Range | None]]:
+    """Ranges of tensors, by their names, where others than those that were seen serve better: several proposals, each
+    best in another norm. Which is best for the network as a whole cannot be told from its tensors: what counts are
+    errors that do not cancel, above all in the first layers, and those are a matter of luck.
 
     Args:
         observed: a file in float32 with the ranges that its tensors were seen to have.
@@ -62,11 +71,12 @@ def chosen_ranges(
     groups = [group for group in _groups(calls, last) if any(name in sources for name in group)]
     wanted = {sources[name].counted for group in groups for name in group if name in sources}
     counts = _count(observed, wanted, calibration, report)
-    ranges: dict[str, Range | None] = {}
-    for group in groups:
-        low, high = best_range([_seen(sources[name], counts) for name in group if name in sources])
-        ranges |= dict.fromkeys(group, (low, high))
-    return ranges | (dict.fromkeys(last) if floating_end else {})
+    seen = [[_seen(sources[name], counts) for name in group if name in sources] for group in groups]
+    for norm in _NORMS:
+        ranges: dict[str, Range | None] = {}
+        for group, members in zip(groups, seen, strict=True):
+            ranges |= dict.fromkeys(group, best_range(members, norm))
+        yield ranges | (dict.fromkeys(last) if floating_end else {})
 
 
 def _last(calls: list[Call]) -> set[str]:
@@ -111,27 +121,61 @@ def _groups(calls: list[Call], last: set[str]) -> list[set[str]]:
 
 
 def _seen(source: _Product, counts: dict[str, Histogram]) -> Seen:
-    histogram = counts[source.counted]
+    histogram = counts[source.counted].coarser(4)
     if source.behind:
         return Seen.behind_silu(histogram)
     return Seen.before_silu(histogram) if source.before else Seen.plain(histogram)
+
+
+def outputs(content: bytes, calibration: Calibration, most: int) -> list[NDArray[np.float32]]:
+    """What a file gives for some of the pictures, as real numbers: for each of its outputs an array, (N, …)."""
+    runtime = _laid_out(content)
+    (pixels,), places = runtime.get_input_details(), sorted(runtime.get_output_details(), key=itemgetter("name"))
+    found: list[list[NDArray[np.float32]]] = [[] for _ in places]
+    for batch in _some(calibration, most):
+        runtime.set_tensor(pixels["index"], _as_stored(batch.u8_nhwc / np.float32(255), pixels))
+        runtime.invoke()
+        for arrays, place in zip(found, places, strict=True):
+            arrays.append(_as_meant(runtime.get_tensor(place["index"]), place))
+    return [np.concatenate(arrays) for arrays in found]
+
+
+def _as_stored(numbers: NDArray[np.float32], place: dict[str, Any]) -> NDArray[Any]:
+    scale, zero = place["quantization"]
+    if not scale:
+        return numbers
+    limits = np.iinfo(place["dtype"])
+    return np.clip(np.rint(numbers / np.float32(scale)) + zero, limits.min, limits.max).astype(place["dtype"])
+
+
+def _as_meant(numbers: NDArray[Any], place: dict[str, Any]) -> NDArray[np.float32]:
+    scale, zero = place["quantization"]
+    return (numbers.astype(np.float32) - zero) * np.float32(scale) if scale else numbers
+
+
+def _laid_out(content: bytes, **options: Any) -> Any:
+    with unsaid(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it takes memory to keep all tensors
+        runtime: Any = interpreter()(model_content=content, num_threads=physical(), **options)
+        runtime.allocate_tensors()
+    return runtime
+
+
+def _some(calibration: Calibration, most: int) -> Iterator[ImageBatch]:
+    """Batches from all over the pictures."""
+    step = -(-len(calibration) // most)
+    return (batch for number, batch in enumerate(calibration) if number % step == 0)
 
 
 def _count(
     observed: bytes, names: Iterable[str], calibration: Calibration, report: Callable[[str], None]
 ) -> dict[str, Histogram]:
     found = {name: Histogram() for name in names}
-    with unsaid():
-        runtime: Any = interpreter()(
-            model_content=observed, num_threads=physical(), experimental_preserve_all_tensors=True
-        )
-        runtime.allocate_tensors()
+    runtime = _laid_out(observed, experimental_preserve_all_tensors=True)
     (pixels,) = (item["index"] for item in runtime.get_input_details())
     places = {item["name"]: item["index"] for item in runtime.get_tensor_details() if item["name"] in found}
-    done, step = 0, -(-len(calibration) // _PICTURES)
-    for number, batch in enumerate(calibration):
-        if number % step:
-            continue
+    done = 0
+    for batch in _some(calibration, _PICTURES):
         if done % 16 == 0:
             report(f"choosing ranges: picture {done + 1} of {min(len(calibration), _PICTURES)}")
         done += len(batch.u8_nhwc)
