@@ -54,7 +54,7 @@ class Histogram:
         """The middles of the bins that hold something, ascending, and their share of all that was counted."""
         held = np.flatnonzero(self.counts)
         counts = self.counts[held].astype(np.float64)
-        return (held + 0.5) * (2 * self.reach / len(self.counts)) - self.reach, counts / counts.sum()
+        return (held.astype(np.float64) + 0.5) * (2 * self.reach / len(self.counts)) - self.reach, counts / counts.sum()
 
     def coarser(self, times: int) -> Histogram:
         """The same with bins that many times as wide (a power of two): quicker to choose a range from."""

@@ -133,11 +133,15 @@ def outputs(content: bytes, calibration: Calibration, most: int) -> list[NDArray
     (pixels,), places = runtime.get_input_details(), sorted(runtime.get_output_details(), key=itemgetter("name"))
     found: list[list[NDArray[np.float32]]] = [[] for _ in places]
     for batch in _some(calibration, most):
-        runtime.set_tensor(pixels["index"], _as_stored(batch.u8_nhwc / np.float32(255), pixels))
+        runtime.set_tensor(pixels["index"], _as_stored(_pixels(batch), pixels))
         runtime.invoke()
         for arrays, place in zip(found, places, strict=True):
             arrays.append(_as_meant(runtime.get_tensor(place["index"]), place))
     return [np.concatenate(arrays) for arrays in found]
+
+
+def _pixels(batch: ImageBatch) -> NDArray[np.float32]:
+    return np.divide(batch.u8_nhwc, 255, dtype=np.float32)
 
 
 def _as_stored(numbers: NDArray[np.float32], place: dict[str, Any]) -> NDArray[Any]:
@@ -145,7 +149,8 @@ def _as_stored(numbers: NDArray[np.float32], place: dict[str, Any]) -> NDArray[A
     if not scale:
         return numbers
     limits = np.iinfo(place["dtype"])
-    return np.clip(np.rint(numbers / np.float32(scale)) + zero, limits.min, limits.max).astype(place["dtype"])
+    stored: NDArray[Any] = np.clip(np.rint(numbers / np.float32(scale)) + zero, limits.min, limits.max)
+    return stored.astype(place["dtype"])
 
 
 def _as_meant(numbers: NDArray[Any], place: dict[str, Any]) -> NDArray[np.float32]:
@@ -179,7 +184,7 @@ def _count(
         if done % 16 == 0:
             report(f"choosing ranges: picture {done + 1} of {min(len(calibration), _PICTURES)}")
         done += len(batch.u8_nhwc)
-        runtime.set_tensor(pixels, batch.u8_nhwc / np.float32(255))
+        runtime.set_tensor(pixels, _pixels(batch))
         runtime.invoke()
         for name, place in places.items():
             numbers = runtime.get_tensor(place).ravel()
