@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "BackendSuite"]
 
-VERSION = "1.4"
+VERSION = "2.0"
 """Of the suite: new mandatory cases raise the second number, a changed meaning of an old case the first."""
 
 

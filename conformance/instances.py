@@ -94,13 +94,14 @@ class Matching:
     near_extra: tuple[int, ...]
 
 
-def match(reference: Seen, other: Seen, conf: float) -> Matching:
+def match(reference: Seen, other: Seen, conf: float, near: float = NEAR) -> Matching:
     """One-to-one matching of objects of the same class by mask IoU, with the largest sum of overlaps.
 
     Args:
         reference: what one model sees.
         other: what another one sees in the same picture.
-        conf: threshold of the scores; see `NEAR`.
+        conf: threshold of the scores.
+        near: how far above it a score is near it, see `NEAR`.
     """
     overlaps = _overlaps(reference, other)
     boxes = box_iou(reference.xyxy, other.xyxy)
@@ -112,8 +113,8 @@ def match(reference: Seen, other: Seen, conf: float) -> Matching:
             pairs.append(Pair(one, two, float(overlaps[one, two]), float(boxes[one, two]), shift, score))
     missing = sorted(set(range(len(reference))) - {pair.reference for pair in pairs})
     extra = sorted(set(range(len(other))) - {pair.other for pair in pairs})
-    far_missing, near_missing = _by_score(missing, reference, conf)
-    far_extra, near_extra = _by_score(extra, other, conf)
+    far_missing, near_missing = _by_score(missing, reference, conf + near)
+    far_extra, near_extra = _by_score(extra, other, conf + near)
     return Matching(tuple(pairs), far_missing, far_extra, near_missing, near_extra)
 
 
@@ -151,7 +152,7 @@ def _overlaps(reference: Seen, other: Seen) -> NDArray[np.float64]:
     return found
 
 
-def _by_score(indices: list[int], seen: Seen, conf: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _by_score(indices: list[int], seen: Seen, below: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(clearly above the threshold, close above it)."""
-    near = {index for index in indices if seen.scores[index] < conf + NEAR}
+    near = {index for index in indices if seen.scores[index] < below}
     return tuple(index for index in indices if index not in near), tuple(sorted(near))

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.conformance.instances import Matching, Pair, Seen, match
-from segkit.core.backend import Anchors, Selected
+from segkit.conformance.tolerance import CROSSING
+from segkit.core.backend import Anchors, Precision, Selected
 from segkit.core.images import ImageBatch
 from segkit.core.inference.arguments import PredictArguments
 
@@ -77,12 +78,12 @@ class Tally:
             yield Value("score", max(self.scores))
 
 
-def tally(got: Anchors | Selected, wanted: Anchors, batch: ImageBatch) -> Tally:
-    """Match the objects of every picture of a batch."""
+def tally(got: Anchors | Selected, wanted: Anchors, batch: ImageBatch, precision: Precision) -> Tally:
+    """Match the objects of every picture of a batch; a score may cross the threshold by what `precision` explains."""
     found = Tally()
     for number, letterbox in enumerate(batch.geometry):
         one, other = seen_in(wanted, batch, number), seen_in(got, batch, number)
-        found.add(number, match(one, other, CONF), one, other, max(letterbox.scale))
+        found.add(number, match(one, other, CONF, CROSSING[precision]), one, other, max(letterbox.scale))
     return found
 
 

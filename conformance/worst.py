@@ -13,6 +13,7 @@ from segkit.conformance.comparison import LIMITS, Compared
 from segkit.conformance.instances import Seen, match
 from segkit.conformance.objects import CONF
 from segkit.conformance.panels import DIFFERENT, LARGEST, panels_of, titled
+from segkit.conformance.tolerance import CROSSING
 from segkit.core.backend import Precision
 from segkit.core.images import Picture
 from segkit.core.images.items import Item
@@ -34,7 +35,7 @@ def draw_worst(
     Returns:
         what is on a picture → its path.
     """
-    compared = Compared(Item(0, "worst", picture), (one, other), (match(one, other, CONF),))
+    compared = Compared(Item(0, "worst", picture), (one, other), (match(one, other, CONF, CROSSING[precision]),))
     panels = panels_of(compared, ["reference", title], [LIMITS[precision]], names)
     panels.append(titled(_difference(picture, one, other), "seen by one alone"))
     titles = ("reference", title, "in red: what only one of the two sees")

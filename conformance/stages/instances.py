@@ -43,7 +43,7 @@ class InstancesStage(SuiteBase):
         with subject.bench.load(subject.export(precision), *features_of(precision)) as predictor:
             raw = anchors(predictor.run(batch))
         wanted = subject.expected
-        found = tally(raw, wanted, batch)
+        found = tally(raw, wanted, batch, precision)
         if not found.matched + found.missing:
             data = settings.option("data", "DATA")
             pytest.skip(f"the reference sees no object in these pictures: give {data} with pictures of some")
