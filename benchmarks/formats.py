@@ -38,6 +38,8 @@ BOUNDS = {
     "paddle fp32": (BASE, 1.90),
     "openvino int8": ("openvino fp32", 0.55),
     "onnx int8": (BASE, 0.70),
+    "tflite fp32": (BASE, 1.10),
+    "tflite int8": ("tflite fp32", 0.40),
 }
 """What a file is held against, with one thread, and the largest ratio."""
 

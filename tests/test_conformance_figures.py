@@ -22,6 +22,7 @@ from segkit.conformance.objects import CONF, Tally, boundary_iou
 from segkit.conformance.panels import DIFFERENT, LARGEST
 from segkit.conformance.tolerance import (
     BOUNDS,
+    CROSSING,
     LIMITS,
     TOLERANCES,
     UNTRAINED,
@@ -191,6 +192,13 @@ def test_an_object_near_the_threshold_is_counted_apart():
     """Its score may be just below in the other model."""
     found = values((seen(SIZE, (LEFT, 0.9), (RIGHT, CONF + 0.005)), seen(SIZE, (LEFT, 0.9))))
     assert (found["match"], found["objects"], found["objects near the threshold"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("precision", "score"), [("fp32", 0.015), ("fp16", 0.025), ("int8", 0.055)])
+def test_a_score_crosses_the_threshold_by_what_a_precision_explains_and_no_further(precision, score):
+    for above, missing in ((score - 0.01, 0), (score, 1)):
+        one, other = seen(SIZE, (LEFT, 0.9), (RIGHT, CONF + above)), seen(SIZE, (LEFT, 0.9))
+        assert len(match(one, other, CONF, CROSSING[Precision(precision)]).missing) == missing
 
 
 def test_the_least_overlap_and_the_largest_differences_are_told():
