@@ -12,7 +12,7 @@ from segkit.core.backend import ExportJob, Metadata
 from segkit.core.errors import ExportError
 from segkit.plugins.tfjs.folder import FORMAT_NAME, PROGRAM, write_notes
 from segkit.plugins.tfjs.graph import INPUT, KERNELS, fused, kernels, pruned
-from segkit.plugins.tfjs.weights import Stored, shards, store
+from segkit.plugins.tfjs.weights import Stored, numbers_of, precisions, shards, store
 
 _OUTPUT = "output"
 """What the names of a frozen graph's outputs begin with, as segkit writes them."""
@@ -32,7 +32,9 @@ def export(job: ExportJob) -> None:
     if lacking:
         raise ExportError("tfjs", f"TensorFlow.js has no '{lacking[0]}' that runs in WebAssembly")
     heavy = kernels(graph)
-    weights = [store(node, job.options.precision if node.name in heavy else None) for node in _constants(graph)]
+    layers = {node.name: numbers_of(node) for node in _constants(graph) if node.name in heavy}
+    chosen = precisions(layers, job.options.precision)
+    weights = [store(node, chosen.get(node.name)) for node in _constants(graph)]
     job.target.mkdir()
     program = _program(graph, outputs, weights, job.metadata)
     for name, content in shards(weights):

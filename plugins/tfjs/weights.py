@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,11 @@ SHARD = 4 << 20
 LEAST = 1024
 """Numbers below which weights stay float32: they cost nothing, and the first layer is the one that suffers most."""
 
+TENDER = 0.3
+"""Share of the weights that have 16 bits where 8 are asked for, the smallest layers first: a layer has one scale for
+all of its channels, which small ones bear worst. It is a quarter more bytes for half of the error.
+"""
+
 _TYPES = {"float32": np.float32, "int32": np.int32, "int64": np.int32, "bool": np.bool_}
 """Types of constants → those that TensorFlow.js has."""
 
@@ -34,13 +39,19 @@ class Stored:
     content: bytes
 
 
+def numbers_of(node: Any) -> NDArray[Any]:
+    """The numbers of a constant."""
+    array: NDArray[Any] = tensor_util.MakeNdarray(node.attr["value"].tensor)
+    return array
+
+
 def store(node: Any, precision: Precision | None) -> Stored:
     """The numbers of a constant, in `precision` where they are weights.
 
     Raises:
         ExportError: TensorFlow.js has no such numbers, or half precision does not hold them.
     """
-    array = tensor_util.MakeNdarray(node.attr["value"].tensor)
+    array = numbers_of(node)
     kind = _TYPES.get(str(array.dtype))
     if kind is None:
         raise ExportError("tfjs", f"TensorFlow.js has no {array.dtype}, which '{node.name}' is")
@@ -50,6 +61,20 @@ def store(node: Any, precision: Precision | None) -> Stored:
         return Stored(spec, numbers.tobytes())
     stored, how = _half(numbers, node.name) if precision is Precision.FP16 else _eight_bits(numbers)
     return Stored(spec | {"quantization": how}, stored.tobytes())
+
+
+def precisions(kernels: Mapping[str, NDArray[Any]], precision: Precision) -> dict[str, Precision]:
+    """What each kernel, by its name, is stored in."""
+    found = dict.fromkeys(kernels, precision)
+    if precision is Precision.INT8:
+        left = TENDER * sum(array.size for array in kernels.values())
+        for name in sorted(kernels, key=lambda name: kernels[name].size):
+            left -= kernels[name].size
+            if left < 0:
+                break
+            if np.abs(kernels[name]).max() <= _LARGEST_HALF:
+                found[name] = Precision.FP16
+    return found
 
 
 def shards(weights: Sequence[Stored]) -> Iterator[tuple[str, bytes]]:
