@@ -25,7 +25,7 @@ import numpy as np
 
 from segkit import YOLO
 from segkit.conformance.golden import GOLDEN, IMGSZ, held_out
-from segkit.core.backend import Anchors, Feature
+from segkit.core.backend import Anchors, Feature, Requirement
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import SegkitError
 from segkit.core.images import ImageBatch
@@ -90,13 +90,16 @@ def outcome(folder: Path, order: Iterable[str]) -> str:
 
 
 def installed() -> list[str]:
-    """The formats that run here."""
-    names = []
+    """The formats that run in this process here, one of those that do it with the same libraries."""
+    by_libraries: dict[frozenset[str], str] = {}
     for entry in default_registry().all():
         fmt = entry.backend.format if entry.backend else None
-        if fmt and not fmt.support.gap(Feature.PREDICT) and not fmt.missing(Feature.PREDICT):
-            names.append(fmt.name)
-    return names
+        if fmt is None or fmt.support.gap(Feature.PREDICT) or fmt.missing(Feature.PREDICT):
+            continue
+        needs = [need for need in fmt.requires if Feature.PREDICT in need.needed_for]
+        if all(isinstance(need, Requirement) for need in needs):  # a tool is a process of its own
+            by_libraries.setdefault(frozenset(str(need) for need in needs), fmt.name)
+    return sorted(by_libraries.values())
 
 
 def main() -> int:

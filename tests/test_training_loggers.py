@@ -237,6 +237,21 @@ def test_tensorboard_shows_the_figures_of_every_epoch(run: TrainRun) -> None:
     assert [event.step for event in found.Scalars("lr/pg2")] == [1, 2, 3]
 
 
+def test_tensorboard_does_not_load_tensorflow_to_write_its_files(run: TrainRun) -> None:
+    """It would take seconds and hundreds of megabytes, and say things about itself."""
+    code = (
+        "import sys, fake_run; from pathlib import Path; from segkit.core.training.callbacks import Callbacks; "
+        "from segkit.core.training.loggers.tensorboard import TensorboardLogger; "
+        "fake_run.train(Callbacks.of(TensorboardLogger()), fake_run.run_in(Path(sys.argv[1]))); "
+        "print('tensorflow' in sys.modules)"
+    )
+    place = {**os.environ, "PYTHONPATH": str(Path(fake_run.__file__).parent)}
+    command = [sys.executable, "-c", code, str(run.save_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=place)
+    assert (done.stdout.strip(), done.stderr) == ("False", "")
+    assert events(run.save_dir).Scalars("lr/pg2")
+
+
 def test_tensorboard_shows_the_arguments_and_the_pictures(run: TrainRun) -> None:
     for name in ("results.png", "train_batch0.jpg"):
         picture(run.save_dir / name)

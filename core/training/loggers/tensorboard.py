@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -25,6 +27,7 @@ class TensorboardLogger:
     @hookimpl
     def segkit_train_start(self, run: TrainRun) -> None:
         """Open the file. What earlier files of the folder say of epochs to come is void."""
+        _without_tensorflow()
         from torch.utils.tensorboard import SummaryWriter
 
         self._close()
@@ -56,3 +59,10 @@ class TensorboardLogger:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _without_tensorflow() -> None:
+    """TensorBoard writes its files with TensorFlow where that is installed, which takes seconds and hundreds of
+    megabytes to load, for the same files. It leaves it alone where this module of its own is there.
+    """
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
