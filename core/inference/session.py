@@ -68,7 +68,8 @@ class Session:
         try:
             self.format.require(Feature.PREDICT)
         except UnsupportedError:
-            metadata_of(backend, path)  # a damaged file runs nowhere: whoever must find a machine for it learns it here
+            if path.exists():
+                metadata_of(backend, path)  # a damaged file runs nowhere: who must find a machine for it learns it here
             raise
         self.metadata: Metadata = metadata_of(backend, path) or Metadata()
         self._load = partial(RUNNERS[self.format.concurrency], backend, path)
