@@ -139,6 +139,7 @@ ENGINE_MODULES = {"exporter", "inspection", "lowering", "predictor", "running"}
 
 FORMAT_NAMES = {"coreml", "edgetpu", "engine", "ncnn", "onnx", "openvino", "paddle", "pytorch", "saved_model"}
 FORMAT_NAMES |= {"tensorrt", "tflite", "tfjs", "torchscript"} | {folder.name for folder in (ROOT / "plugins").iterdir()}
+FORMAT_NAMES -= {"shared"}
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,8 @@ def layer(module: str) -> str:
         return module
     parts = module.split(".")
     if parts[:2] == ["segkit", "plugins"] and len(parts) > 2:
+        if parts[2] == "shared":
+            return "plugin module"
         if len(parts) == 3:
             return "plugin declaration"
         return "plugin engine" if parts[3] in ENGINE_MODULES else "plugin module"
@@ -225,7 +228,8 @@ def _allowed(found: Import) -> bool:
         free = mine in ("plugin module", "plugin engine") or found.typing_only or package in sys.stdlib_module_names
         return free or package in PACKAGES.get(mine, set())
     if target.startswith("segkit.plugins"):
-        return mine.startswith("plugin ") and target.split(".")[:3] == found.importer.split(".")[:3]
+        shared = target.startswith("segkit.plugins.shared") and mine in ("plugin module", "plugin engine")
+        return shared or (mine.startswith("plugin ") and target.split(".")[:3] == found.importer.split(".")[:3])
     within_reach = reach(mine) if found.typing_only else ALLOWED.get(mine, set())
     return layer(target) == mine or bool({layer(target), target} & within_reach)
 

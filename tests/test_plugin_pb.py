@@ -26,7 +26,7 @@ from segkit.plugins.saved_model import SavedModelBackend
 if find_spec("tensorflow") is None:
     pytest.skip("TensorFlow is not installed here", allow_module_level=True)
 
-from segkit.plugins.pb.runtime import tf
+from segkit.plugins.shared.tensorflow import tf
 
 BACKEND, SOURCE = PbBackend(), SavedModelBackend()
 NAMES = {0: "cat", 1: "कुत्ता", **{index: f"class {index}" for index in range(2, 80)}}

@@ -39,8 +39,8 @@ if find_spec("tensorflow") is None:
 
 from segkit.plugins.saved_model import exporter
 from segkit.plugins.saved_model.lowering import OPERATORS
-from segkit.plugins.saved_model.runtime import silent, tf
 from segkit.plugins.saved_model.values import NHWC, Tensor
+from segkit.plugins.shared.tensorflow import silent, tf
 
 BACKEND = SavedModelBackend()
 NAMES = {0: "cat", 1: "कुत्ता", **{index: f"class {index}" for index in range(2, 80)}}

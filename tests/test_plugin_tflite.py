@@ -21,9 +21,9 @@ from segkit.core.errors import ModelFileError, OptionError, UnsupportedError
 from segkit.core.images import ImageBatch
 from segkit.core.images.reading import read_picture
 from segkit.plugins.saved_model import SavedModelBackend
+from segkit.plugins.shared.flatbuffer import Table
 from segkit.plugins.tflite import TfLiteBackend
 from segkit.plugins.tflite.file import SUM, LiteFile, digest
-from segkit.plugins.tflite.flatbuffer import Table
 from segkit.plugins.tflite.outline import TYPES, read_calls
 
 if find_spec("ai_edge_litert") is None:

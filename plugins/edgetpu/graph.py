@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from segkit.core.backend import TensorInfo
-from segkit.plugins.edgetpu.flatbuffer import Table
+from segkit.plugins.shared.flatbuffer import Table
 
 T = TypeVar("T")
 
@@ -143,7 +143,7 @@ def _tensor(table: Table, buffers: Sequence[Table]) -> Tensor:
     number, sides = table.number(1, "<b"), table.numbers(7) or table.numbers(0)
     kind = _TYPES[number] if 0 <= number < len(_TYPES) else f"type {number}"
     shape = tuple(side if side >= 0 else None for side in sides)
-    return Tensor(TensorInfo(table.text(3), kind, shape), _at(buffers, table.number(2, "<I")).bytes(0))
+    return Tensor(TensorInfo(table.text(3), kind, shape), _at(buffers, table.number(2, "<I")).stored(0))
 
 
 def _signature(model: Table) -> tuple[dict[int, str], dict[int, str]]:

@@ -9,7 +9,7 @@ from segkit.core.backend import ExportJob
 from segkit.core.errors import ExportError
 from segkit.plugins.pb.file import notes_of
 from segkit.plugins.pb.outline import NOTES
-from segkit.plugins.pb.runtime import silent, tf
+from segkit.plugins.shared.tensorflow import silent, tf
 
 
 def export(job: ExportJob) -> None:

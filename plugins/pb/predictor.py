@@ -15,7 +15,7 @@ from segkit.core.errors import ModelFileError, OptionError, RuntimeFailure
 from segkit.core.images import ImageBatch
 from segkit.plugins.pb.file import GraphFile, words
 from segkit.plugins.pb.outline import Pictures
-from segkit.plugins.pb.runtime import release, session_settings, silent, tf
+from segkit.plugins.shared.tensorflow import release, session_settings, silent, tf
 
 _TYPES = {"float32": np.float32, "float16": np.float16}
 

@@ -17,9 +17,9 @@ from segkit.plugins.saved_model import SavedModelExportOptions
 from segkit.plugins.saved_model.folder import write_notes
 from segkit.plugins.saved_model.lowering import OPERATORS
 from segkit.plugins.saved_model.outline import SIGNATURE
-from segkit.plugins.saved_model.runtime import silent, tf
 from segkit.plugins.saved_model.selection import select
 from segkit.plugins.saved_model.values import NHWC, NWC, Array, Tensor
+from segkit.plugins.shared.tensorflow import silent, tf
 
 _LAST = {3: NWC, 4: NHWC}
 """Channels at the end, by the number of dimensions."""

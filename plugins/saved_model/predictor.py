@@ -19,7 +19,7 @@ from segkit.core.errors import ModelFileError, OptionError, RuntimeFailure
 from segkit.core.images import ImageBatch
 from segkit.plugins.saved_model.folder import Folder, words
 from segkit.plugins.saved_model.outline import SERVE, Pictures
-from segkit.plugins.saved_model.runtime import release, session_settings, silent, tf
+from segkit.plugins.shared.tensorflow import release, session_settings, silent, tf
 
 _TYPES = {"float32": np.float32, "float16": np.float16}
 

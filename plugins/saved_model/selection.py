@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from segkit.core.backend import Selection
-from segkit.plugins.saved_model.runtime import tf
+from segkit.plugins.shared.tensorflow import tf
 
 
 def select(head: Any, masks: int, selection: Selection) -> Any:

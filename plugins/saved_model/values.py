@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.plugins.saved_model.runtime import tf
+from segkit.plugins.shared.tensorflow import tf
 
 Order = tuple[int, ...]
 """For each of torch's dimensions the axis that it is."""

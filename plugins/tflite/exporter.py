@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from segkit.core.backend import Calibration, ExportJob, Precision
 from segkit.core.backend.faults import words
 from segkit.core.errors import ExportError
+from segkit.plugins.shared.tensorflow import silent, tf
 from segkit.plugins.tflite import TfLiteExportOptions
-from segkit.plugins.tflite.converter import silent, tf
 from segkit.plugins.tflite.file import write_file
 from segkit.plugins.tflite.observing import outputs, proposed_ranges
 from segkit.plugins.tflite.outline import with_ranges

@@ -13,7 +13,7 @@ from math import prod
 from typing import NamedTuple, TypeVar
 
 from segkit.core.backend import TensorInfo
-from segkit.plugins.tflite.flatbuffer import Content, Table
+from segkit.plugins.shared.flatbuffer import Content, Table
 
 T = TypeVar("T")
 

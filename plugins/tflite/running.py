@@ -18,7 +18,7 @@ def interpreter() -> Any:
     """The class `Interpreter`."""
     if find_spec("ai_edge_litert") is not None:
         return import_module("ai_edge_litert.interpreter").Interpreter
-    from segkit.plugins.tflite.converter import tf
+    from segkit.plugins.shared.tensorflow import tf
 
     return tf.lite.Interpreter
 

@@ -10,7 +10,6 @@ import torch
 from torch import SymInt
 
 from segkit.core.graph import Lowering, Step
-from segkit.plugins.saved_model.runtime import tf
 from segkit.plugins.saved_model.values import (
     NHWC,
     Array,
@@ -22,6 +21,7 @@ from segkit.plugins.saved_model.values import (
     regrouped,
     tensor,
 )
+from segkit.plugins.shared.tensorflow import tf
 
 aten = torch.ops.aten
 

@@ -12,8 +12,8 @@ import torch
 
 from segkit.core.graph import Lowering, Step
 from segkit.plugins.saved_model.lowering import known_sides
-from segkit.plugins.saved_model.runtime import tf
 from segkit.plugins.saved_model.values import NHWC, Array, Tensor, arranged, padding_of, regrouped
+from segkit.plugins.shared.tensorflow import tf
 
 aten = torch.ops.aten
 

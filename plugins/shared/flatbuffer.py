@@ -9,6 +9,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+Content = bytes | memoryview
+
 LONGEST = 1 << 24
 """Entries of a vector that is gone through one by one."""
 
@@ -17,11 +19,11 @@ LONGEST = 1 << 24
 class Table:
     """A table: `place` is where it begins, with how far before it its list of fields is."""
 
-    content: bytes
+    content: Content
     place: int
 
     @classmethod
-    def root(cls, content: bytes) -> Table:
+    def root(cls, content: Content) -> Table:
         """The outermost one.
 
         Raises:
@@ -52,27 +54,36 @@ class Table:
         """Where the entries of a vector lie, of tables or of numbers of four bytes."""
         return list(self._vector(field, 4))
 
-    def bytes(self, field: int) -> bytes:
-        """A vector of them, which need not be gone through."""
+    def vector(self, field: int) -> int:
+        """Place of a vector, where its length is; 0 where the field is not there."""
         at = self._at(field)
-        if not at:
-            return b""
-        start = at + _number("<I", self.content, at)
+        return at + _number("<I", self.content, at) if at else 0
+
+    def length(self, field: int) -> int:
+        """Bytes of a vector of them, which need not be gone through."""
+        start = self.vector(field)
+        if not start:
+            return 0
         count = _number("<I", self.content, start)
         if start + 4 + count > len(self.content):
             raise ValueError(f"{count} bytes from byte {start} on reach behind its end at {len(self.content)}")
-        return self.content[start + 4 : start + 4 + count]
+        return count
+
+    def stored(self, field: int) -> bytes:
+        """A vector of bytes."""
+        length = self.length(field)
+        start = self.vector(field) + 4
+        return bytes(self.content[start : start + length]) if length else b""
 
     def text(self, field: int) -> str:
         """A text; empty where the field is not there."""
-        at = self._at(field)
-        if not at:
+        start = self.vector(field)
+        if not start:
             return ""
-        start = at + _number("<I", self.content, at)
         length = _number("<I", self.content, start)
         if start + 4 + length > len(self.content):
             raise ValueError(f"a text should end at byte {start + 4 + length}, behind the end")
-        return str(self.content[start + 4 : start + 4 + length], "utf-8")
+        return str(bytes(self.content[start + 4 : start + 4 + length]), "utf-8")
 
     def _at(self, field: int) -> int:
         """Place of a field, 0 where it is not there."""
@@ -84,17 +95,16 @@ class Table:
         return self.place + offset if offset else 0
 
     def _vector(self, field: int, width: int) -> Iterator[int]:
-        at = self._at(field)
-        if not at:
+        start = self.vector(field)
+        if not start:
             return
-        start = at + _number("<I", self.content, at)
         count = _number("<I", self.content, start)
         if count > LONGEST or start + 4 + count * width > len(self.content):
             raise ValueError(f"a list at byte {start} of {count} entries reaches behind the end")
         yield from range(start + 4, start + 4 + count * width, width)
 
 
-def _number(kind: str, content: bytes, at: int) -> int:
+def _number(kind: str, content: Content, at: int) -> int:
     if at < 0:
         raise ValueError("something lies before its beginning")
     try:
