@@ -121,13 +121,13 @@ def test_every_operator_of_the_network_is_one_of_the_edge_tpu(integers):
 
 
 def test_what_is_decoded_outside_is_what_the_network_decodes(integers, uncompiled):
-    """But for its own rounding: steps of 4 pixels for boxes (some reach 500), of 1/256 for scores."""
+    """But for its own rounding: two steps of 4 pixels for boxes (some reach 500), steps of 1/256 for scores."""
     batch, tflite = made_up.pictures(2, SIZE), default_registry().get("tflite")
     with tflite.load(integers, tflite.format.parse_load_options({})) as predictor:
         wanted = predictor.run(batch)
     with ON_CPU.load(uncompiled, ON_CPU.format.parse_load_options({})) as predictor:
         found = predictor.run(batch)
-    assert np.abs(found.boxes - wanted.boxes).max() < 6
+    assert np.abs(found.boxes - wanted.boxes).max() < 8
     assert np.abs(found.scores - wanted.scores).max() < 1 / 128
     assert np.array_equal(found.coefficients, wanted.coefficients)
     assert np.array_equal(found.prototypes, wanted.prototypes)

@@ -63,6 +63,10 @@ FORMAT = Format(
     aliases=("savedmodel",),
     artefact="{stem}_saved_model",
     suffixes=("_saved_model",),
+    contents=(
+        *("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "model.keras", "metadata.yaml"),
+        *("variables", "variables/*", "assets", "assets/*", "assets.extra", "assets.extra/*"),
+    ),
     export_options=SavedModelExportOptions,
     support=Support(
         {

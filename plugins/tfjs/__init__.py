@@ -64,6 +64,7 @@ FORMAT = Format(
     aliases=("web_model",),
     artefact="{stem}_web_model",
     suffixes=("_web_model",),
+    contents=("model.json", "*.bin", "metadata.yaml"),
     export_options=TfJsExportOptions,
     source="pb",
     support=Support(
