@@ -134,6 +134,7 @@ class Bench:
         card = ModelCard(self.network.names, coefficients=config.head.masks, strides=tuple(config.strides))
         calibration = self._calibration(parsed.imgsz, parsed.batch) if parsed.needs_calibration() else None
         try:
+            self.backend.check_export(parsed)
             return plan(self.registry, self.backend.format.name, options, card, calibration), calibration
         except UnsupportedError as refusal:
             if refusal.kind in LACKING:

@@ -35,7 +35,7 @@ from segkit.core.backend.registry import Registry, default_registry
 from segkit.core.errors import ExportError, ModelFileError, OptionError, RuntimeFailure, UnsupportedError
 from segkit.core.images import ImageBatch
 from segkit.core.inference.session import Session
-from segkit.plugins.edgetpu import NO_COMPILER, EdgeTpuBackend, compiler, declared, devices, running
+from segkit.plugins.edgetpu import WITHOUT_COMPILER, EdgeTpuBackend, compiler, declared, devices, running
 from segkit.plugins.edgetpu.compiler import compile_network
 from segkit.plugins.edgetpu.cutting import cut
 from segkit.plugins.edgetpu.decoding import SIDES, Scale, boxes, scores
@@ -244,7 +244,7 @@ def test_a_compiler_that_fails_is_told_in_one_line_with_a_way_out(integers, tmp_
         compile_network(EdgeFile(integers).network, 1 if case == "no end" else 60)
     text = str(failure.value)
     assert text.startswith(f"Export to edgetpu failed: edgetpu_compiler {problem}")
-    assert text.endswith(f"; {NO_COMPILER.reason.partition('; ')[2]}.")
+    assert text.endswith(f"; {WITHOUT_COMPILER}.")
     assert "\n" not in text
     assert HEAD.splitlines()[0] in failure.value.log
 
@@ -295,17 +295,18 @@ def test_an_export_compiles_tells_and_keeps_what_was_said(integers, compiled, tm
 # -- what is declared
 
 
-def test_without_the_compiler_the_way_to_what_it_compiles_is_told(tmp_path, monkeypatch):
+def test_without_the_compiler_what_it_would_be_given_is_kept_and_told(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    target = tmp_path / "x_edgetpu.tflite"
+    weights = shutil.copy(GOLDEN, tmp_path / "mine.pt")
     with pytest.raises(UnsupportedError) as refusal:
-        YOLO(GOLDEN).export(format="edgetpu", imgsz=64, data=picture_in(tmp_path / "seen"), output=target)
-    text = str(refusal.value)
+        YOLO(weights).export(format="edgetpu", imgsz=64, data=picture_in(tmp_path / "seen"), isolate=False)
+    text, kept = str(refusal.value), tmp_path / "mine_full_integer_quant.tflite"
     assert (refusal.value.kind, refusal.value.exit_code) == (GapKind.NEEDS_TOOL, 2)
     assert "https://coral.ai/docs/edgetpu/compiler" in text
-    assert "compile=False segkit writes MODEL_full_integer_quant.tflite" in text
+    assert f"kept at '{kept}': run 'edgetpu_compiler {kept.name}'" in text
     assert "\n" not in text
-    assert [item.name for item in tmp_path.iterdir()] == ["seen"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["mine.pt", kept.name, "seen"]
+    assert "to be compiled (" in BACKEND.inspect(kept).facts["operators"]
 
 
 def test_without_compiling_the_file_for_the_compiler_is_kept(tmp_path, monkeypatch):

@@ -217,8 +217,11 @@ class Backend(ABC):
         """
         raise self._lacks("export")
 
-    def check_export(self, options: ExportOptions) -> None:  # noqa: B027 - optional on purpose
-        """Refuse, before any work, an export with these options that this machine cannot do. Default: nothing.
+    def check_export(self, options: ExportOptions, kept: Path | None = None) -> None:  # noqa: B027 - optional on purpose
+        """Refuse what is left of an export that this machine can do in part only. Default: nothing.
+
+        Called when the artefact is in place: `kept`, the part that could be done, stays for the user, who is told where
+        it is and what to do with it. Without `kept` it is a question: could all of it be done?
 
         Raises:
             UnsupportedError: a tool or a device is not here that these options need, and others do not.

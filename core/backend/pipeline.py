@@ -78,9 +78,8 @@ def plan(
         backend = upstream
         steps.append((backend, options))
     steps.reverse()
-    for backend, options in steps:
+    for backend, _ in steps:
         backend.format.require(Feature.EXPORT)
-        backend.check_export(options)
     return [Link(backend, options, _metadata(backend, options, card, calibration)) for backend, options in steps]
 
 
@@ -109,6 +108,7 @@ def export(
         ExportError: a toolchain failed or crashed; `.log` holds what it printed.
         OutputError: the target cannot be written, or is something else than such an artefact. Whatever was there before
             is untouched.
+        UnsupportedError: only a part of it could be done here, and is at the place that the message names.
     """
     backend = links[-1].backend
     check_target(target, folder=True if backend.format.contents else None)
@@ -122,6 +122,7 @@ def export(
             place(made, target)
     except OSError as error:
         raise output_error(f"{tempfile.gettempdir()} (temporary files; TMPDIR chooses another place)", error) from error
+    backend.check_export(links[-1].options, target)
     size = sum(item.stat().st_size for item in [target, *target.rglob("*")] if item.is_file())
     return ExportResult(target, size, time.perf_counter() - start, links[-1].metadata)
 

@@ -45,12 +45,11 @@ WITHOUT_COMPILER = (
     f"with compile=False segkit writes {UNCOMPILED.format(stem='MODEL')}, ready for "
     f"'{COMPILER} {UNCOMPILED.format(stem='MODEL')}' on any machine that has it"
 )
-"""What to do where the compiler is not, or fails."""
+"""What to do where the compiler fails."""
 
 NO_COMPILER = Gap(
     GapKind.NEEDS_TOOL,
-    f"Google's {COMPILER} (https://coral.ai/docs/edgetpu/compiler, for Linux on x86-64) is not on the PATH; "
-    f"{WITHOUT_COMPILER}",
+    f"Google's {COMPILER} (https://coral.ai/docs/edgetpu/compiler, for Linux on x86-64) is not on the PATH",
 )
 
 NO_TPU = Gap(
@@ -85,6 +84,11 @@ class EdgeTpuExportOptions(ExportOptions):
         """
         return HeadLayout(outputs="split", boxes="distances")
 
+    @property
+    def compiles(self) -> bool:
+        """Whether the file will be compiled: it is asked for, and the compiler is here."""
+        return self.compile and shutil.which(COMPILER) is not None
+
     @model_validator(mode="after")
     def _fit_the_chip(self) -> EdgeTpuExportOptions:
         if self.precision is Precision.FP32:
@@ -108,8 +112,8 @@ _FIXED = Gap(
 
 
 def _artefact(stem: str, options: ExportOptions) -> str:
-    compiles = not isinstance(options, EdgeTpuExportOptions) or options.compile
-    return f"{stem}_edgetpu.tflite" if compiles else UNCOMPILED.format(stem=stem)
+    plain = isinstance(options, EdgeTpuExportOptions) and not options.compiles
+    return UNCOMPILED.format(stem=stem) if plain else f"{stem}_edgetpu.tflite"
 
 
 def declared(*, with_tpu: bool) -> Format:
@@ -155,10 +159,13 @@ class EdgeTpuBackend(Backend):
 
     format = declared(with_tpu=tpu_is_here())
 
-    def check_export(self, options: ExportOptions) -> None:
-        """Refuse to compile without the compiler."""
-        if isinstance(options, EdgeTpuExportOptions) and options.compile and shutil.which(COMPILER) is None:
-            raise UnsupportedError(self.format.name, "export", NO_COMPILER.kind, NO_COMPILER.reason)
+    def check_export(self, options: ExportOptions, kept: Path | None = None) -> None:
+        """Say what is left to do where the compiler is not."""
+        if isinstance(options, EdgeTpuExportOptions) and options.compile and not options.compiles:
+            reason = NO_COMPILER.reason
+            if kept is not None:
+                reason += f"; the file for it is kept at '{kept}': run '{COMPILER} {kept.name}' where the compiler is"
+            raise UnsupportedError(self.format.name, "export", NO_COMPILER.kind, reason)
 
     def export(self, job: ExportJob) -> None:
         """Write one file, compiled or to be compiled, metadata behind it."""

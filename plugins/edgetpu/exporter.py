@@ -18,8 +18,7 @@ def export(job: ExportJob) -> None:
     """Write `job.target` from the file `job.upstream`.
 
     Raises:
-        UnsupportedError: the compiler is not here.
-        ExportError: it failed.
+        ExportError: the compiler failed.
     """
     options = job.options
     assert isinstance(options, EdgeTpuExportOptions)
@@ -34,7 +33,7 @@ def export(job: ExportJob) -> None:
     rest = f"; on the CPU: {', '.join(map(str, left))}" if left else ""
     job.report(f"{ours} of {count} operators are for the Edge TPU{rest}")
     mapped = None
-    if options.compile:
+    if options.compiles:
         job.report("compiling")
         content, mapped = compile_network(content, options.timeout)
         job.report("; ".join(f"{name}: {text}" for name, text in mapped.facts().items()))
