@@ -156,6 +156,31 @@ def peers(given: argparse.Namespace, names: list[str]) -> Iterator[tuple[str, Pa
             yield name, made
 
 
+LITERT = """
+import sys, torch, litert_torch
+network = torch.export.load(sys.argv[1]).module()
+pictures = torch.zeros(1, 640, 640, 3)
+litert_torch.convert(litert_torch.to_channel_last_io(network, args=[0]), (pictures,)).export(sys.argv[2])
+"""
+
+
+def by_litert(given: argparse.Namespace) -> Path:
+    """The file that litert-torch makes of the same network, in an environment of its own; made once and kept."""
+    made = FILES / "litert-tflite" / f"{given.weights.stem}.tflite"
+    if not made.exists():
+        import torch
+
+        from segkit.core.graph import capture
+
+        made.parent.mkdir(parents=True, exist_ok=True)
+        program = made.with_suffix(".pt2")
+        torch.export.save(capture(given.weights).exported, program)
+        command = [str(given.litert), "-c", LITERT, str(program), str(made)]
+        subprocess.run(command, capture_output=True, check=True, env=os.environ | QUIET)
+        program.unlink()
+    return made
+
+
 def size_of(path: Path) -> float:
     """Megabytes."""
     parts = [path] if path.is_file() else [part for part in path.rglob("*") if part.is_file()]
@@ -169,10 +194,13 @@ def main() -> None:
         return
     parser = parser_of(__doc__)
     parser.add_argument("--formats", default="", help="which ones, beside the one that all are held against")
+    parser.add_argument("--litert", type=Path, help="python of an environment with litert-torch, for its .tflite file")
     given = parser.parse_args()
     made = {f"{name} {precision}": (path, str(precision)) for name, precision, path in files(given)}
     formats = list(dict.fromkeys(key.split()[0] for key in made))
     theirs = dict(peers(given, formats)) if given.peer else {}
+    if given.litert:
+        theirs["tflite"] = by_litert(given)
     rounds, runs = (1, 1) if given.quick else (6, 5)
     for threads in (1, THREADS):
         title(f"One picture at 640, n weights, {threads} thread{'s' if threads > 1 else ''}, over {BASE}")
