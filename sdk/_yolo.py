@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segkit._benchmark_report import BenchmarkReport
+    from segkit._names import GivenNames
     from segkit.core.backend.pipeline import ExportResult
     from segkit.core.images.sources import Sources
     from segkit.core.inference.output import Outputs
@@ -229,13 +230,18 @@ class YOLO:
         args = validate(PredictArguments, {"verbose": self.verbose, **options, "stream": stream}, "predict")
         session = self._session(args, loading)
         args = session.resolve(args)
+        names = None
+        if args.data is not None and not session.metadata.names:
+            from segkit._names import GivenNames
+
+            names = GivenNames(args.data)
 
         from segkit.core.images.sources import open_sources
         from segkit.core.inference.output import Outputs
 
         outputs = Outputs(args)
         items = open_sources(source, ahead=args.batch, vid_stride=args.vid_stride, stream_buffer=args.stream_buffer)
-        found = self._results(session, items, args, outputs, on_error)
+        found = self._results(session, items, args, outputs, on_error, names)
         results = ResultStream(found, lambda: items.known_length)
         return results if stream else list(results)
 
@@ -270,6 +276,7 @@ class YOLO:
         args: PredictArguments,
         outputs: Outputs,
         on_error: Callable[[SourceError], None] | None,
+        names: GivenNames | None,
     ) -> Generator[Results, None, None]:
         errors: list[SourceError] = []
 
@@ -282,6 +289,8 @@ class YOLO:
         with outputs, closing(iter(items)) as pictures:
             for result in session.predict(pictures, args, note):
                 count += 1
+                if names is not None:
+                    names.give(result)
                 going_on = outputs.take(result)
                 if args.verbose:
                     notice(f"{result.label()}: {result.verbose()}, {result.speed['inference']:.1f} ms")

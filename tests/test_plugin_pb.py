@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from damaging import damaged
 
+from segkit import YOLO
+from segkit.conformance.golden import GOLDEN
 from segkit.core.backend import Anchors, ExportJob, Metadata, Seal, Selected, TensorInfo
 from segkit.core.backend.registry import default_registry
 from segkit.core.errors import ModelFileError, OptionError
@@ -208,6 +210,19 @@ def test_a_graph_that_says_nothing_runs_by_its_shapes(made, tmp_path, weights):
     batch = noise(1, 64, 64)
     with load(path) as predictor:
         assert max(errors(predictor.run(batch), weights.run(batch))) <= 5e-3
+
+
+def test_classes_of_a_graph_that_says_nothing_are_named_by_a_data_set(made, tmp_path):
+    path = silenced(made(), tmp_path / "best.pb")
+    picture, data = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8), tmp_path / "shapes.yaml"
+    names = [f"shape {index}" for index in range(80)]
+    data.write_text(f"train: .\nnames: {names}\n")
+    seen = YOLO(path).predict(picture, conf=0.0, data=data)[0]
+    assert list(seen.names.values()) == names
+    assert YOLO(GOLDEN).predict(picture, data=data)[0].names == YOLO(GOLDEN).names, "the file has its own"
+    data.write_text("train: .\nnames: [one]\n")
+    with pytest.raises(OptionError, match=r"Option data=.*it has 1 classes, and the model has \d"):
+        YOLO(path).predict(picture, conf=0.0, data=data)
 
 
 def test_a_file_beside_tells_the_names_and_the_sum(made, tmp_path):

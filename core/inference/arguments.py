@@ -45,7 +45,7 @@ def _empty_as_none(value: Any) -> Any:
 
 
 def _folder(value: Any) -> Any:
-    """A folder as text or as a Path; "~" is the home folder, which a shell does not put into project=~/x."""
+    """A place as text or as a Path; "~" is the home folder, which a shell does not put into project=~/x."""
     return os.path.expanduser(os.fspath(value)) if isinstance(value, str | os.PathLike) else value  # noqa: PTH111
 
 
@@ -64,6 +64,9 @@ class PredictArguments(Options):
     batch: int = Field(1, ge=1, description="pictures in one run")
     max_det: int = Field(300, ge=1, description="most detections in one picture")
     classes: Classes = Field(None, description="keep only these class indices, e.g. 0,2")
+    data: Folder = Field(
+        None, description="data set (.yaml, or its name) that names the classes, for a file that carries no names"
+    )
     agnostic_nms: bool = Field(False, description="NMS across classes")
     retina_masks: bool = Field(False, description="masks in the picture's own resolution instead of the network's")
     rect: bool | None = Field(
