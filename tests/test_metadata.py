@@ -70,6 +70,8 @@ def test_python_literals_of_other_tools_are_read():
         ({"imgsz": "[640, 320000]"}, "imgsz"),
         ({"batch": "-1"}, "batch"),
         ({"imgsz": "(" * 5000}, "imgsz"),
+        ({"names": {1_000_000_000: "cat"}}, "index from 0 to 65535"),
+        ({"names": {-1: "cat"}}, "index from 0 to 65535"),
     ],
 )
 def test_what_cannot_be_understood_is_named_with_the_file(raw, words):

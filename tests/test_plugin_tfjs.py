@@ -30,7 +30,7 @@ from segkit.core.errors import (
 from segkit.core.images import ImageBatch
 from segkit.plugins.pb import PbBackend
 from segkit.plugins.saved_model import SavedModelBackend
-from segkit.plugins.tfjs import TfJsBackend, packages
+from segkit.plugins.tfjs import TfJsBackend, packages, process
 from segkit.plugins.tfjs.folder import METADATA, PROGRAM, SUMS, digest
 
 if find_spec("tensorflow") is None:
@@ -416,6 +416,24 @@ def test_metadata_cut_anywhere_are_found_to_be_damaged(copy):
 
 
 @node
+def test_after_an_interrupt_the_next_answer_is_not_that_of_the_question_before(made, weights, monkeypatch):
+    """Notebooks go on after Ctrl-C, with an answer still in the pipe."""
+    one, other = noise(1, 64, 64), noise(1, 64, 64, seed=1)
+    genuine = process._read
+
+    def interrupted(stream, into):
+        monkeypatch.setattr(process, "_read", genuine)
+        raise KeyboardInterrupt
+
+    with load(made()) as predictor:
+        wanted = predictor.run(other)
+        monkeypatch.setattr(process, "_read", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            predictor.run(one)
+        assert max(errors(predictor.run(other), wanted)) <= 1e-6
+
+
+@node
 def test_a_process_that_died_is_started_anew_and_one_that_dies_again_is_told(made, weights, monkeypatch, tmp_path):
     batch = noise(1, 64, 64)
     with load(made()) as predictor:
@@ -517,3 +535,16 @@ def test_the_list_of_packages_is_pinned_and_names_no_registry():
         assert locked[f"node_modules/{name}"]["version"] == version
     installed = [each for name, each in locked.items() if name]
     assert all("integrity" in each and "resolved" not in each for each in installed)
+
+
+def test_packages_that_are_there_in_part_only_are_not_ready(tmp_path, monkeypatch):
+    """Else setup would say that all is well, and never mend it."""
+    monkeypatch.setenv("SEGKIT_TOOLS", str(tmp_path))
+    monkeypatch.setattr(packages, "node", lambda: "node")
+    wanted = json.loads((packages.PROGRAMS / "package.json").read_text())["dependencies"]
+    for name, version in wanted.items():
+        assert packages.version() is None
+        place = packages.folder() / "node_modules" / name
+        place.mkdir(parents=True)
+        (place / "package.json").write_text(json.dumps({"version": version}))
+    assert packages.version() == wanted["@tensorflow/tfjs-core"]

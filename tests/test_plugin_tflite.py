@@ -13,6 +13,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from damaging import damaged
+from hypothesis import given
+from hypothesis import strategies as st
 
 from segkit.core.backend import ExportJob, Metadata, Seal, TensorInfo
 from segkit.core.backend.calibration import PictureCalibration
@@ -24,6 +26,7 @@ from segkit.plugins.saved_model import SavedModelBackend
 from segkit.plugins.shared.flatbuffer import Table
 from segkit.plugins.tflite import TfLiteBackend
 from segkit.plugins.tflite.file import SUM, LiteFile, digest
+from segkit.plugins.tflite.observing import step_through
 from segkit.plugins.tflite.outline import TYPES, read_calls
 
 if find_spec("ai_edge_litert") is None:
@@ -295,3 +298,10 @@ def test_any_file_under_the_name_is_refused(data, tmp_path):
     (tmp_path / "y.tflite").mkdir()
     with pytest.raises(ModelFileError, match="it is a folder"):
         load(tmp_path / "y.tflite")
+
+
+@given(st.integers(1, 1 << 26), st.integers(1, 1024))
+def test_the_numbers_that_are_counted_are_of_every_channel(numbers, channels):
+    step = step_through(numbers * channels, channels)
+    assert len({index * step % channels for index in range(channels)}) == channels
+    assert step <= max(1, numbers * channels // 65536) + 40, "few are counted"

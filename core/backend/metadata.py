@@ -26,11 +26,17 @@ MAX_NAME = 200
 """Letters that the name of a data set may have."""
 
 
+_MOST_CLASSES = 1 << 16
+
+
 def _names(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return dict(enumerate(value))
     if isinstance(value, Mapping):
-        return {int(key): str(name) for key, name in value.items()}
+        names = {int(key): str(name) for key, name in value.items()}
+        if any(not 0 <= index < _MOST_CLASSES for index in names):
+            raise ValueError(f"a class has an index from 0 to {_MOST_CLASSES - 1}, not {min(names)} to {max(names)}")
+        return names
     return value
 
 

@@ -25,7 +25,7 @@ PROGRAMS = Path(__file__).with_name("node")
 LISTS = ("package.json", "package-lock.json")
 
 _OLDEST = 18
-_LEADING = Path("node_modules/@tensorflow/tfjs-core/package.json")
+_LEADING = "@tensorflow/tfjs-core"
 
 
 def folder() -> Path:
@@ -38,9 +38,15 @@ def version() -> str | None:
     if node() is None:
         return None
     try:
-        return str(json.loads((folder() / _LEADING).read_bytes())["version"])
+        wanted = json.loads((PROGRAMS / "package.json").read_bytes())["dependencies"]
+        found = {name: _version_of(name) for name in wanted}
     except (OSError, ValueError, KeyError):
         return None
+    return found[_LEADING] if found == wanted else None
+
+
+def _version_of(package: str) -> str:
+    return str(json.loads((folder() / "node_modules" / package / "package.json").read_bytes())["version"])
 
 
 def node() -> str | None:

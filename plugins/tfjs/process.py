@@ -126,6 +126,9 @@ class NodeProcess:
             _read(running.stdout, numbers.data.cast("B"))
         except (OSError, EOFError):
             raise _DiedError(self._last_words()) from None
+        except BaseException:  # Ctrl-C: what is still on its way would be taken for the answer to the next question
+            running.kill()
+            raise
         return answer, numbers
 
     def _last_words(self) -> str:

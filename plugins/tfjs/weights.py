@@ -17,7 +17,7 @@ SHARD = 4 << 20
 """Bytes of a shard at most: what browsers like to keep in their caches."""
 
 LEAST = 1024
-"""Numbers below which weights stay float32: they cost nothing, and the first layer is the one that suffers most."""
+"""Numbers below which weights stay float32: they cost nothing."""
 
 TENDER = 0.3
 """Share of the weights that have 16 bits where 8 are asked for, the smallest layers first: a layer has one scale for

@@ -21,6 +21,8 @@ from segkit.plugins.tflite.outline import with_ranges
 
 _SIGNATURE, _INPUT = "serving_default", "images"
 
+_TINY = float(np.finfo(np.float32).tiny)
+
 _TRIED = 16
 """Pictures on which proposals are compared."""
 
@@ -81,9 +83,13 @@ def _in_bytes(observed: bytes, calibration: Calibration, floating_end: bool, rep
 def _error(wanted: Sequence[NDArray[np.float32]], found: Sequence[NDArray[np.float32]]) -> float:
     """Of all outputs together, each weighed by its own size: the logarithm of noise over signal, summed."""
     return sum(
-        float(np.log(np.square(this - that).mean(dtype=np.float64) / np.square(this).mean(dtype=np.float64)))
+        float(np.log((_power(this - that) + _TINY) / (_power(this) + _TINY)))
         for this, that in zip(wanted, found, strict=True)
     )
+
+
+def _power(numbers: NDArray[np.float32]) -> float:
+    return float(np.square(numbers).mean(dtype=np.float64))
 
 
 def _shown(calibration: Calibration) -> Callable[[], Iterator[dict[str, Any]]]:

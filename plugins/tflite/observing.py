@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from math import gcd
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -172,6 +173,14 @@ def _some(calibration: Calibration, most: int) -> Iterator[ImageBatch]:
     return (batch for number, batch in enumerate(calibration) if number % step == 0)
 
 
+def step_through(numbers: int, channels: int) -> int:
+    """How far apart the numbers of a tensor are that are counted; channels come last, and all of them are met alike."""
+    step = max(1, numbers // _SAMPLES)
+    while gcd(step, channels) > 1:
+        step += 1
+    return step
+
+
 def _count(
     observed: bytes, names: Iterable[str], calibration: Calibration, report: Callable[[str], None]
 ) -> dict[str, Histogram]:
@@ -187,9 +196,9 @@ def _count(
         runtime.set_tensor(pixels, _pixels(batch))
         runtime.invoke()
         for name, place in places.items():
-            numbers = runtime.get_tensor(place).ravel()
+            numbers = runtime.get_tensor(place)
             try:
-                found[name].add(numbers[:: numbers.size // _SAMPLES | 1])  # odd: it meets every channel
+                found[name].add(numbers.ravel()[:: step_through(numbers.size, numbers.shape[-1])])
             except ValueError as error:
                 raise ExportError("tflite", f"'{name}' is {error} on a calibration picture") from None
     return found
