@@ -5,7 +5,6 @@ The page itself lies in `web_page/`; what computes comes from the plugin of a fo
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -16,13 +15,15 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from segkit._paths import home_of
+from segkit._web_folder import check_folder, sum_of_files, write_settings
 from segkit.core.backend.base import Backend, Match, WebRuntime
 from segkit.core.backend.faults import words
 from segkit.core.backend.metadata import Metadata
-from segkit.core.backend.placement import check_target, place
+from segkit.core.backend.placement import place
 from segkit.core.backend.registry import default_registry
+from segkit.core.backend.replacing import own_files
 from segkit.core.backend.returned import metadata_of
-from segkit.core.errors import ModelFileError, OptionError, OutputError, PluginError, SegkitError
+from segkit.core.errors import ModelFileError, OptionError, PluginError, SegkitError
 from segkit.core.files import expanded, output_error
 from segkit.core.inference.arguments import PredictArguments
 from segkit.core.notices import size_of
@@ -32,14 +33,13 @@ if TYPE_CHECKING:
     from segkit._formats import FormatInfo
 
 PAGE = Path(__file__).with_name("web_page")
-SETTINGS = "page.json"
-"""What the page reads first; it also tells that a folder is such a page."""
-
-KIND = "segkit web page"
 MODEL, RUNTIME = "model", "runtime"
 
 FINEST = 1600
 """Pixels of the long side of masks: more than a screen shows costs time and memory that a phone has not."""
+
+MOST_CLASSES = 1 << 16
+"""More than any data set has; a page lists them all."""
 
 UNUSED = {"batch", "dynamic"}
 """Export options that a page has no use for."""
@@ -75,7 +75,8 @@ def write_web_page(
 
     Args:
         model: weights, or an artefact of the format that runs in a browser.
-        output: folder of the page, made, or replaced if it is such a page; default: `{stem}_web` beside the model.
+        output: folder of the page, made, or replaced if it is such a page and holds nothing else; default: `{stem}_web`
+            beside the model.
         title: heading of the page; default: the model's name.
         report: called with a few words when a step begins.
         options: of the export, for weights.
@@ -96,7 +97,7 @@ def write_web_page(
     stem = _stem(backend, artefact or model.path)
     home = Path() if artefact is None and model._in_memory else home_of(artefact or model.path)
     target = home / f"{stem}_web" if output is None else expanded(output)
-    _check_folder(target)
+    check_folder(target)
     try:
         with tempfile.TemporaryDirectory(prefix="segkit-web-", ignore_cleanup_errors=True) as folder:
             made = Path(folder) / "page"
@@ -104,7 +105,7 @@ def write_web_page(
             if artefact is None:
                 model.export_to(backend.format.name, output=made / MODEL, report=report, **options)
             else:
-                _copy(artefact, made / MODEL)
+                _copy_artefact(backend, artefact, made / MODEL)
             report("writing the page")
             for name, file in runtime.files.items():
                 _copy(file, made / RUNTIME / name)
@@ -176,23 +177,42 @@ def _stem(backend: Backend, path: Path) -> str:
     return name.removesuffix(suffix) or name
 
 
-def _check_folder(target: Path) -> None:
-    """A page is replaced whole; a folder of anything else is somebody's work.
+def _copy_artefact(backend: Backend, artefact: Path, target: Path) -> None:
+    """What belongs to it: whatever else lies in its folder, such as a folder of downloads, is not to be published.
 
     Raises:
-        OutputError: it is one, or cannot be written.
+        ModelFileError: a part of it is a link to somewhere else, or no file.
+        PluginError: nobody knows what belongs to it.
     """
-    check_target(target, folder=True)
-    if not target.is_dir() or not any(target.iterdir()):
+    if not artefact.is_dir():
+        _copy(artefact, target)
         return
+    if not backend.format.contents:
+        raise PluginError(backend.format.name, "it does not say what its folders hold (Format.contents)")
+    target.mkdir()
+    for name in own_files(backend.format, artefact):
+        _copy(artefact / name, target / name)
+
+
+def _verified(backend: Backend, made: Path, path: Path) -> Metadata:
+    """What a copy says about itself, once it is known to be whole.
+
+    Raises:
+        ModelFileError: it is damaged, or lacks metadata; it is called by the `path` that the user knows.
+    """
     try:
-        kind = json.loads((target / SETTINGS).read_bytes())["kind"]
-    except (OSError, ValueError, TypeError, KeyError):
-        kind = None
-    if kind != KIND:
-        raise OutputError(
-            target, "a folder of that name is in the way, and it is no page of segkit; give another output="
-        )
+        backend.inspect(made)
+        metadata = metadata_of(backend, made)
+    except ModelFileError as error:
+        raise ModelFileError(path, error.problem) from None
+    except SegkitError:
+        raise
+    except Exception as error:
+        name = backend.format.name
+        raise ModelFileError(path, f"the plugin of '{name}' fails to inspect it ({words(error)})") from error
+    if metadata is None or not metadata.names:
+        raise ModelFileError(path, "its metadata name no classes, so a page could not say what it sees")
+    return metadata
 
 
 def _settle(made: Path, backend: Backend, runtime: WebRuntime, path: Path, title: str) -> Metadata:
@@ -201,21 +221,24 @@ def _settle(made: Path, backend: Backend, runtime: WebRuntime, path: Path, title
     Raises:
         ModelFileError: the model says too little about itself, or is nothing for a page.
     """
-    metadata = metadata_of(backend, made / MODEL)
-    if metadata is None or not metadata.names:
-        raise ModelFileError(path, "its metadata name no classes, so a page could not say what it sees")
+    metadata = _verified(backend, made / MODEL, path)
+    if min(metadata.names) < 0 or max(metadata.names) >= MOST_CLASSES:
+        odd = next(index for index in metadata.names if not 0 <= index < MOST_CLASSES)
+        raise ModelFileError(path, f"its metadata name a class {odd}; a page takes 0 to {MOST_CLASSES - 1}")
     if metadata.batch != 1 and not metadata.dynamic_batch:
         raise ModelFileError(path, f"it takes {metadata.batch} pictures at a time; a page needs batch=1")
     head = metadata.segkit.head if metadata.segkit else None
     if head.nms if head else metadata.args.get("nms"):
         raise ModelFileError(path, "it selects the objects itself; a page needs a model without nms=True")
-    settings = _settings(metadata, title, _bytes(made / MODEL)) | {
-        "adapter": f"{RUNTIME}/{runtime.adapter}",
-        "model": f"{MODEL}/" if (made / MODEL).is_dir() else MODEL,
-    }
-    (made / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    # Another model is at another address: browsers may keep parts of the one before.
+    placed = (made / MODEL).rename(made / f"{MODEL}-{sum_of_files(made / MODEL)}")
     index = made / "index.html"
     index.write_text(Template(index.read_text(encoding="utf-8")).substitute(title=escape(title)), encoding="utf-8")
+    settings = _settings(metadata, title, _bytes(placed)) | {
+        "adapter": f"{RUNTIME}/{runtime.adapter}",
+        "model": f"{placed.name}/" if placed.is_dir() else placed.name,
+    }
+    write_settings(made, settings)
     return metadata
 
 
@@ -227,7 +250,6 @@ def _settings(metadata: Metadata, title: str, size: int) -> dict[str, Any]:
     colors = ["#{2:02x}{1:02x}{0:02x}".format(*color_of(index)) for index in range(len(names))]
     defaults = PredictArguments()
     return {
-        "kind": KIND,
         "title": title,
         "about": _about(metadata, size),
         "input": {"height": height, "width": width},
@@ -252,10 +274,7 @@ def _about(metadata: Metadata, size: int) -> str:
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target)
-    else:
-        shutil.copyfile(source, target)
+    shutil.copyfile(source, target)
 
 
 def _bytes(path: Path) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from segkit.cli import main
 from segkit.conformance.golden import GOLDEN
 from segkit.core.backend import WebRuntime
 from segkit.core.backend.registry import default_registry
-from segkit.core.errors import OptionError, OutputError
+from segkit.core.errors import ModelFileError, OptionError, OutputError, PluginError
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +49,9 @@ def left_in(folder: Path) -> set[str]:
 
 def test_weights_become_a_folder_with_page_model_and_runtime(made: Path) -> None:
     page = {path.name for path in PAGE.iterdir()}
-    assert left_in(made) == page | {"page.json", "model", "runtime"}
-    assert left_in(made / "model") == {"stage.json"}
+    (model,) = left_in(made) - page - {"page.json", "runtime"}
+    assert re.fullmatch("model-[0-9a-f]{8}", model)
+    assert left_in(made / model) == {"stage.json"}
     assert left_in(made / "runtime") == {"adapter.js"}
 
 
@@ -56,7 +60,9 @@ def test_the_page_knows_its_model(made: Path) -> None:
     names = list(YOLO(GOLDEN).names.values())
     wanted = {"input": {"height": 160, "width": 160}, "names": names, "conf": 0.25, "iou": 0.7, "max_det": 300}
     assert settings | wanted == settings
-    assert (settings["adapter"], settings["model"]) == ("runtime/adapter.js", "model/")
+    assert settings["adapter"] == "runtime/adapter.js"
+    assert (made / settings["model"] / "stage.json").is_file()
+    assert settings["model"].endswith("/")
     assert len(set(settings["colors"])) == len(names)
 
 
@@ -151,17 +157,125 @@ def test_where_no_format_runs_in_a_browser_that_is_said(tmp_path: Path, capsys: 
 
 
 def test_a_page_is_replaced_and_anything_else_is_not(tmp_path: Path) -> None:
-    YOLO(GOLDEN).export(format="staged", imgsz=64, output="one_staged_model", isolate=False)
-    model, site = YOLO("one_staged_model"), tmp_path / "site"
+    model, site = YOLO(stage()), tmp_path / "site"
     site.mkdir()
     assert model.web(site) == str(site)  # an empty folder is nobody's work
-    (site / "old").write_text("of an older page")
     model.web(site, title="again")
-    assert "old" not in left_in(site)
+    assert json.loads((site / "page.json").read_text())["title"] == "again"
     (site / "page.json").write_text("[]")
     with pytest.raises(OutputError, match="is no page of segkit"):
         model.web(site)
     assert left_in(tmp_path) == {"one_staged_model", "site"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("CNAME", "meadow.example", "holds 'CNAME', which is no part of the page"),
+        (".git/HEAD", "ref: main", "holds '.git/HEAD', which is no part of the page"),
+        ("runtime/more.js", "", "holds 'runtime/more.js', which is no part of the page"),
+        ("style.css", "body { color: red }", "holds 'style.css', which was changed since"),
+    ],
+)
+def test_what_somebody_put_into_a_page_is_kept(tmp_path: Path, name: str, text: str, said: str) -> None:
+    model, site = YOLO(stage()), tmp_path / "site"
+    model.web(site)
+    (site / name).parent.mkdir(exist_ok=True)
+    (site / name).write_text(text)
+    with pytest.raises(OutputError, match=re.escape(said)):
+        model.web(site)
+    assert (site / name).read_text() == text
+
+
+def test_settings_that_somebody_changed_are_kept(tmp_path: Path) -> None:
+    model, site = YOLO(stage()), tmp_path / "site"
+    model.web(site)
+    settings = site / "page.json"
+    settings.write_text(settings.read_text().replace('"conf": 0.25', '"conf": 0.5'))
+    with pytest.raises(OutputError, match=r"holds 'page.json', which was changed since"):
+        model.web(site)
+
+
+def stage(**changes: Any) -> Path:
+    """An artefact of the format that runs in browsers, in the working folder."""
+    file = Path("one_staged_model", "stage.json")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps({"imgsz": [64, 64], "names": {"0": "thing"}} | changes))
+    return file.parent
+
+
+@pytest.mark.parametrize("given", ["one_staged_model", "one_staged_model/stage.json"])
+def test_only_the_model_is_published(tmp_path: Path, given: str) -> None:
+    folder = stage()
+    for name in ("notes.txt", ".git/HEAD", ".git/a.bin", "props/tree.obj", "weights.bin"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("")
+    (folder / "again.bin").symlink_to("weights.bin")
+    (folder / "notes.md").symlink_to(tmp_path)
+    site = Path(YOLO(given).web("site"))
+    model = site / json.loads((site / "page.json").read_text())["model"]
+    files = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
+    assert files == {"stage.json", "weights.bin", "again.bin", "props/tree.obj"}
+    assert not any(path.is_symlink() for path in model.rglob("*"))
+
+
+@pytest.mark.parametrize("leads_to", ["../key", "notes.txt", "x.bin", ".."])
+def test_a_link_to_anything_else_is_not_followed(tmp_path: Path, leads_to: str) -> None:
+    folder = stage()
+    (tmp_path / "key").write_text("secret")
+    (folder / "notes.txt").write_text("secret")
+    (folder / "x.bin").symlink_to(leads_to)
+    with pytest.raises(ModelFileError, match=r"'one_staged_model': its x.bin is "):
+        YOLO(folder).web("site")
+    assert left_in(tmp_path) == {"one_staged_model", "key"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_a_pipe_is_not_read() -> None:
+    folder = stage()
+    os.mkfifo(folder / "x.bin")
+    with pytest.raises(ModelFileError, match=r"its x.bin is no file"):
+        YOLO(folder).web("site")
+
+
+def test_a_format_must_say_what_its_folders_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = default_registry().get("staged")
+    monkeypatch.setattr(backend, "format", dataclasses.replace(backend.format, contents=()), raising=False)
+    with pytest.raises(PluginError, match="does not say what its folders hold"):
+        YOLO(stage()).web("site")
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (
+            ModelFileError("elsewhere", "its prop is broken"),
+            "Cannot load model 'one_staged_model': its prop is broken.",
+        ),
+        (KeyError("prop"), "the plugin of 'staged' fails to inspect it (KeyError: 'prop')"),
+    ],
+)
+def test_a_damaged_model_is_refused_by_the_name_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception, said: str
+) -> None:
+    def inspect(path: Path) -> Any:
+        raise problem
+
+    monkeypatch.setattr(default_registry().get("staged"), "inspect", inspect, raising=False)
+    with pytest.raises(ModelFileError, match=re.escape(said)):
+        YOLO(stage()).web("site")
+    assert left_in(tmp_path) == {"one_staged_model"}
+
+
+def test_another_model_is_at_another_address() -> None:
+    def address(**changes: Any) -> str:
+        site = Path(YOLO(stage(**changes)).web("site"))
+        (model,) = site.glob("model*")
+        assert json.loads((site / "page.json").read_text())["model"] == f"{model.name}/"
+        return model.name
+
+    one, other, again = address(), address(stride=16), address()
+    assert one == again != other
 
 
 def test_an_artefact_takes_no_options_of_an_export() -> None:
@@ -180,6 +294,8 @@ def test_an_artefact_of_another_format_is_refused(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         ({"names": {}}, "name no classes"),
+        ({"names": {"0": "thing", "-1": "nothing"}}, "'one_staged_model': its metadata name a class -1"),
+        ({"names": {"1000000000": "thing"}}, "its metadata name a class 1000000000; a page takes 0 to 65535"),
         ({"batch": 2}, "it takes 2 pictures at a time"),
         ({"segkit": {"head": {"nms": True}}}, "without nms=True"),
     ],
@@ -187,10 +303,7 @@ def test_an_artefact_of_another_format_is_refused(tmp_path: Path) -> None:
 def test_a_model_that_is_nothing_for_a_page_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], said: str
 ) -> None:
-    stage = tmp_path / "one_staged_model" / "stage.json"
-    stage.parent.mkdir()
-    stage.write_text(json.dumps({"imgsz": [64, 64], "names": {"0": "thing"}} | changes))
-    code, _, err = run(capsys, str(stage.parent))
+    code, _, err = run(capsys, str(stage(**changes)))
     assert code == 2
     assert said in err
     assert left_in(tmp_path) == {"one_staged_model"}

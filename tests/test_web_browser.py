@@ -130,6 +130,99 @@ def test_the_slider_chooses_by_confidence(visit: Open, picture: Path) -> None:
     open_.until("document.querySelector('#summary').innerText === 'No objects'")
 
 
+WISH = """() => {
+  document.getElementById("confidence").value = 0.8;
+  document.getElementById("confidence").dispatchEvent(new Event("input"));
+}"""
+
+
+def slow(open_: Visit) -> Visit:
+    """With the backend that takes its time."""
+    open_.page.select_option("#backend", "right")
+    open_.page.wait_for_selector("#backend:enabled")
+    return open_
+
+
+def test_the_slider_may_be_moved_while_a_picture_is_looked_at(visit: Open, picture: Path) -> None:
+    open_ = slow(visit())
+    open_.page.set_input_files("#file", picture)
+    open_.until("!document.querySelector('#overlay').hidden")
+    open_.page.evaluate(WISH)
+    open_.until("document.querySelectorAll('#objects tr').length > 0")
+    open_.until("document.querySelectorAll('#objects tr').length === 1")
+    assert open_.rows() == ALL[:1]
+
+
+def test_the_slider_holds_for_the_last_picture_of_the_camera(visit: Open) -> None:
+    open_ = slow(visit(permissions=["camera"]))
+    open_.page.click("#camera")
+    open_.until("window.heard?.objects.length === 3")
+    open_.page.evaluate(f"() => {{ ({WISH})(); document.getElementById('camera').click(); }}")
+    open_.until("document.querySelectorAll('#objects tr').length === 1")
+
+
+KEEP_BOOK = """() => {
+  const made = [], real = createImageBitmap;
+  window.createImageBitmap = async (from, ...more) => {
+    if (from instanceof HTMLVideoElement && window.broken) throw new Error("the lens is dirty");
+    if (from instanceof File && from.name === "large.png") await new Promise((done) => setTimeout(done, 500));
+    const bitmap = await real(from, ...more);
+    made.push(bitmap);
+    return bitmap;
+  };
+  window.kept = () => made.filter(({ width }) => width > 0).map(({ width }) => width);
+}"""
+"""Reading a large file takes long; `kept()` has the widths of pictures that were neither closed nor given away."""
+
+
+def test_the_picture_that_was_chosen_last_is_shown(visit: Open, picture: Path, tmp_path: Path) -> None:
+    open_ = visit()
+    open_.page.evaluate(KEEP_BOOK)
+    large = tmp_path / "large.png"
+    cv2.imwrite(str(large), np.zeros((400, 600, 3), np.uint8))
+    open_.page.set_input_files("#file", large)
+    open_.look(picture)
+    open_.page.wait_for_timeout(800)
+    assert open_.page.evaluate("heard.size.width") == 300
+    assert open_.page.evaluate("kept()") == [300]
+
+
+def test_a_picture_that_no_canvas_holds_is_kept_once(visit: Open, tmp_path: Path) -> None:
+    open_ = visit()
+    open_.page.evaluate(KEEP_BOOK)
+    cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((40, 5000, 3), np.uint8))
+    open_.look(tmp_path / "wide.png")
+    assert open_.page.evaluate("kept()") == [4096]
+
+
+def test_the_camera_goes_on_when_it_is_stopped_and_started_again(visit: Open) -> None:
+    open_ = slow(visit(permissions=["camera"]))
+    open_.page.evaluate(KEEP_BOOK)
+    open_.page.click("#camera")
+    open_.until("window.heard !== undefined")
+    open_.page.wait_for_timeout(100)  # now the next picture is looked at
+    open_.page.evaluate("for (const each of [1, 2]) document.getElementById('camera').click()")
+    for _ in range(2):
+        open_.page.evaluate("window.heard = null")
+        open_.until("window.heard !== null")
+    assert open_.page.get_attribute("#camera", "aria-pressed") == "true"
+    open_.page.click("#camera")
+    open_.until("kept().length === 1")
+    assert open_.said == []
+
+
+def test_a_camera_that_fails_says_so(visit: Open) -> None:
+    open_ = visit(permissions=["camera"])
+    open_.page.evaluate(KEEP_BOOK)
+    open_.page.click("#camera")
+    open_.until("window.heard !== undefined")
+    open_.page.evaluate("window.broken = true")
+    open_.page.wait_for_selector("#problem:visible")
+    assert open_.text("problem") == "The camera gives no picture: the lens is dirty"
+    assert open_.page.get_attribute("#camera", "aria-pressed") == "false"
+    assert open_.said == []
+
+
 def test_pictures_are_dropped_and_pasted(visit: Open, picture: Path) -> None:
     open_ = visit()
     dropped = """async ([kind, bytes]) => {
@@ -216,7 +309,8 @@ def test_a_change_of_mind_while_the_page_works_is_no_problem(visit: Open, pictur
 
 def test_a_model_that_is_not_there_is_a_readable_message(visit: Open, site: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(site, tmp_path / "broken")
-    (broken / "model" / "stage.json").unlink()
+    (file,) = broken.glob("model-*/stage.json")
+    file.unlink()
     open_ = visit(broken)
     assert open_.text("problem") == "The model cannot be used: stage.json: 404"
     assert open_.text("status") == ""

@@ -18,6 +18,7 @@ from segkit.core.backend import Anchors
 from segkit.core.images import ImageBatch, Letterbox
 from segkit.core.inference.decode import Detections, select
 from segkit.core.inference.masks import InstanceMasks
+from segkit.core.inference.results import _counted
 
 CALLER = Path(__file__).parent / "fakes" / "call_page.mjs"
 
@@ -168,6 +169,12 @@ def within(line: Any, size: tuple[int, int]) -> Any:
         if y1 != y2:
             crossed += ((y1 > y) != (y2 > y)) & (x < x1 + (y - y1) / (y2 - y1) * (x2 - x1))
     return crossed % 2
+
+
+def test_plurals_are_those_of_results(page: Call) -> None:
+    names = ["bus", "box", "bench", "brush", "person", "skis", "scissors", "Äpfel", "木", "caf\u00e9", "S"]
+    cases = [(count, name) for name in names for count in (1, 2)]
+    assert page(*(("panel.js", "counted", *case) for case in cases)) == [_counted(*case) for case in cases]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from web_browser import SOFTWARE, Visit, browser, served
 
 from segkit import YOLO
+from segkit.core.errors import ModelFileError
 
 SIZE = 320
 
@@ -30,6 +31,23 @@ def model(n_seg_pt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(model: Path, tensorflow_js: None) -> Path:
     """The page."""
     return Path(YOLO(model).web(title="Street"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [("cut", "an interrupted copy"), ("flipped", "is damaged or was changed"), ("lost", "it lacks ")]
+)
+def test_a_damaged_model_is_no_page(model: Path, tensorflow_js: None, tmp_path: Path, fault: str, said: str) -> None:
+    broken = shutil.copytree(model, tmp_path / "n_web_model")
+    shard = sorted(broken.glob("*.bin"))[-1]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content[:-1000] if fault == "cut" else content)
+    if fault == "lost":
+        shard.unlink()
+    with pytest.raises(ModelFileError, match=said) as error:
+        YOLO(broken).web(tmp_path / "site")
+    assert f"'{broken}'" in str(error.value)
+    assert not (tmp_path / "site").exists()
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +98,13 @@ def test_several_threads_compute_where_the_server_allows_it(window: Any, site: P
 )
 def test_a_broken_model_is_a_readable_message(window: Any, site: Path, tmp_path: Path, fault: str, said: str) -> None:
     broken = shutil.copytree(site, tmp_path / "broken")
-    shard = sorted((broken / "model").glob("*.bin"))[-1]
+    shard = sorted(broken.glob("model-*/*.bin"))[-1]
     if fault == "lost":
         shard.unlink()
     elif fault == "cut":
         shard.write_bytes(shard.read_bytes()[:-1000])
     else:
-        (broken / "model" / "model.json").write_text(json.dumps({"format": "graph-model"}))
+        (shard.parent / "model.json").write_text(json.dumps({"format": "graph-model"}))
     with served(broken) as address, window.new_context() as context:
         visit = Visit(context, f"{address}?backend=wasm").ready()
         assert visit.text("problem").startswith("The model cannot be used: its files are damaged or incomplete (")

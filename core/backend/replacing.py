@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -38,8 +39,38 @@ def is_artefact(backend: Backend, folder: Path) -> bool:
 def foreign(fmt: Format, folder: Path) -> str | None:
     """Something in a folder, as a path in it, that is not among the contents of the format; None where nothing is."""
     inside = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")))
-    known = fmt.contents or ("*",)
-    return next((name for name in inside if not any(fnmatchcase(name, pattern) for pattern in known)), None)
+    return next((name for name in inside if not _belongs(fmt, name)), None)
+
+
+def own_files(fmt: Format, folder: Path) -> list[str]:
+    """The files in a folder, as paths in it, that are among the contents of the format, and so are the folders around
+    them.
+
+    Raises:
+        ModelFileError: one is no file (a pipe), or a link to anything but another one of them.
+    """
+    files = []
+    home = Path(os.path.realpath(folder))  # never raises, whatever the links
+    waiting = sorted(folder.iterdir())
+    while waiting:
+        path = waiting.pop(0)
+        name = path.relative_to(folder).as_posix()
+        if not _belongs(fmt, name):
+            continue
+        real = Path(os.path.realpath(path))
+        if not real.is_relative_to(home) or not _belongs(fmt, real.relative_to(home).as_posix()):
+            raise ModelFileError(folder, f"its {name} is a link to something else; copy what it leads to in its place")
+        if path.is_dir() and not path.is_symlink():
+            waiting += sorted(path.iterdir())
+        elif path.is_file():
+            files.append(name)
+        else:
+            raise ModelFileError(folder, f"its {name} is no file")
+    return files
+
+
+def _belongs(fmt: Format, name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in fmt.contents or ("*",))
 
 
 def _check_folder(backend: Backend, target: Path) -> None:

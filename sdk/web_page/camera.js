@@ -10,32 +10,57 @@ const REASONS = {
 export class Camera {
   #video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
   #stream = null;
+  #asked = 0;
 
   get on() {
     return this.#stream !== null;
   }
 
-  /** Ask for the camera, the one that looks away from the user where there are two. */
+  /** Whether it is this film that is on: what `start` gave, and not a later one. */
+  runs(film) {
+    return this.on && this.#stream === film;
+  }
+
+  /**
+   * Ask for the camera, the one that looks away from the user where there are two; gives the film, null where it was
+   * stopped or asked for again meanwhile.
+   */
   async start() {
     if (!navigator.mediaDevices) throw new Error("a camera needs https, or a page on localhost");
+    this.stop();
+    const mine = this.#asked;
     try {
-      this.#stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" }, audio: false });
-      this.#video.srcObject = this.#stream;
+      const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" }, audio: false });
+      if (mine !== this.#asked) return end(stream);
+      this.#stream = this.#video.srcObject = stream;
       await this.#video.play();
+      return mine === this.#asked ? stream : null;
     } catch (error) {
+      if (mine !== this.#asked) return null;
       this.stop();
       throw new Error(REASONS[error.name] ?? error.message);
     }
   }
 
   stop() {
-    for (const track of this.#stream?.getTracks() ?? []) track.stop();
-    this.#stream = this.#video.srcObject = null;
+    this.#asked++;
+    this.#stream = this.#video.srcObject = end(this.#stream);
   }
 
-  /** The next picture, an ImageBitmap; null when the camera is off. Waits while the page is hidden. */
-  async next() {
+  /** The next picture, an ImageBitmap; null when the film is over. Waits while the page is hidden. */
+  async next(film) {
     await new Promise((resolve) => requestAnimationFrame(resolve));
-    return this.on ? createImageBitmap(this.#video) : null;
+    if (!this.runs(film)) return null;
+    try {
+      return await createImageBitmap(this.#video);
+    } catch (error) {
+      if (!this.runs(film)) return null;
+      throw error;
+    }
   }
+}
+
+function end(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+  return null;
 }

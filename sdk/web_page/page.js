@@ -8,13 +8,14 @@ import { Panel } from "./panel.js";
 const LARGEST = 4096; // pixels of a picture's long side: what every browser's canvas can hold
 const part = (id) => document.getElementById(id);
 
-const settings = await (await fetch("page.json")).json();
+const settings = await (await fetch("page.json", { cache: "no-cache" })).json(); // it says where the model is now
 const camera = new Camera();
 const panel = new Panel(settings, { changed: show, pointed: (object) => paint(object) });
 let engine = null;
 let bitmap = null; // the picture that is shown
 let found = null; // what was found in it
 let turn = 0; // of the pictures that were looked at
+let opened = 0; // wishes for another picture: files, and the camera
 let choosing = false;
 
 part("model").textContent = settings.about;
@@ -63,20 +64,26 @@ function enable(on) {
 async function see(next, live = false) {
   const mine = ++turn;
   const begun = performance.now();
+  const asked = confidence();
   if (!live) busy(next);
   try {
-    const answer = await engine.see(await createImageBitmap(next), confidence());
+    const copy = await createImageBitmap(next);
+    if (mine !== turn) return copy.close();
+    const answer = await engine.see(copy, asked);
     if (mine !== turn) return;
     hold(next);
-    found = { ...answer, total: performance.now() - begun };
+    found = { ...answer, asked, total: performance.now() - begun };
     problem("");
   } catch (error) {
     if (mine !== turn) return;
     stopCamera();
     problem(`The picture cannot be worked on: ${error.message}`);
+  } finally {
+    if (next !== bitmap) next.close();
   }
   idle();
   show();
+  choose(); // the wish may have changed meanwhile
 }
 
 function hold(next) {
@@ -98,20 +105,22 @@ function idle() {
   part("overlay").hidden = true;
 }
 
-/** The same picture at another confidence; of the wishes that come while one is being answered the last one counts. */
+/**
+ * The same picture at the confidence that is wished for now, unless that is the one it was answered at; of the wishes
+ * that come while one is being answered the last one counts.
+ */
 async function choose() {
   if (!engine || !found || camera.on || choosing) return;
   const mine = turn;
   choosing = true;
   try {
-    let asked;
-    do {
-      asked = confidence();
+    while (found.asked !== confidence()) {
+      const asked = confidence();
       const answer = await engine.choose(asked);
       if (mine !== turn) break;
-      found = { ...found, ...answer };
+      found = { ...found, ...answer, asked };
       show();
-    } while (asked !== confidence());
+    }
   } catch (error) {
     if (mine === turn) problem(`The objects cannot be chosen: ${error.message}`);
   } finally {
@@ -141,14 +150,20 @@ function paint(pointed = null) {
 async function open(file) {
   if (!engine) return;
   stopCamera();
+  const mine = ++opened;
   let next;
   try {
     next = await read(file);
   } catch {
+    if (mine !== opened) return;
     problem(`This is no picture that the browser can read${file.name ? `: ${file.name}` : ""}.`);
     return;
   }
-  await see(next);
+  if (mine !== opened) return next.close(); // it took longer to read than the one that was chosen after it
+  if (engine) return see(next);
+  hold(next); // another engine is being started, and will look at it
+  found = null;
+  paint();
 }
 
 /** The file's pixels as they are, turned as its EXIF says; made smaller only where a canvas could not hold them. */
@@ -157,32 +172,44 @@ async function read(file) {
   const shrink = LARGEST / Math.max(whole.width, whole.height);
   if (shrink >= 1) return whole;
   const [resizeWidth, resizeHeight] = [whole.width, whole.height].map((side) => Math.round(side * shrink));
-  return createImageBitmap(whole, { resizeWidth, resizeHeight, resizeQuality: "high" });
+  try {
+    return await createImageBitmap(whole, { resizeWidth, resizeHeight, resizeQuality: "high" });
+  } finally {
+    whole.close();
+  }
 }
 
 // -- the camera --------------------------------------------------------------------------------------------------
 
 async function startCamera() {
+  opened++;
   part("camera").disabled = true;
+  let film = null;
   try {
-    await camera.start();
+    film = await camera.start();
   } catch (error) {
     problem(`The camera cannot be used: ${error.message}.`);
-    return;
   } finally {
     part("camera").disabled = false;
   }
+  if (!film) return;
   mark(true);
-  while (camera.on && engine) {
-    const next = await camera.next();
-    if (next && engine) await see(next, true);
+  try {
+    while (engine && camera.runs(film)) {
+      const next = await camera.next(film);
+      if (next && engine) await see(next, true);
+      else next?.close();
+    }
+  } catch (error) {
+    problem(`The camera gives no picture: ${error.message}`);
   }
-  stopCamera();
+  if (camera.runs(film)) stopCamera(); // not the one that was started after it
 }
 
 function stopCamera() {
   camera.stop();
   mark(false);
+  choose(); // the last picture was taken at the confidence of then
 }
 
 function mark(on) {

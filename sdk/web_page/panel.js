@@ -34,7 +34,7 @@ export class Panel {
   }
 
   #inWords(objects) {
-    const parts = [...counts(objects)].map(([label, count]) => `${count} ${this.#names[label]}${count > 1 ? "s" : ""}`);
+    const parts = [...counts(objects)].map(([label, count]) => counted(count, this.#names[label]));
     return parts.join(", ") || "No objects";
   }
 
@@ -85,6 +85,12 @@ export class Panel {
     row.addEventListener("pointerleave", () => this.pointed(null));
     return row;
   }
+}
+
+/** Such as "2 buses": with an English plural, which only names in Latin letters can take. */
+export function counted(count, name) {
+  if (count === 1 || /\P{ASCII}$/u.test(name) || /(skis|ssors)$/.test(name)) return `${count} ${name}`;
+  return `${count} ${name}${/(s|x|ch|sh)$/.test(name) ? "es" : "s"}`;
 }
 
 /** Class → how often, the most frequent first. */

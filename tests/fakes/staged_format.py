@@ -27,12 +27,17 @@ GAP = Gap(GapKind.NOT_IMPLEMENTED, "a stage has no use for it")
 FULLY = {Feature.EXPORT, Feature.HALF}
 
 
+def _stage(path: Path) -> Path:
+    return path if path.name == "stage.json" else path / "stage.json"
+
+
 class Staged(Backend):
     format = Format(
         name="staged",
         title="Staged",
         artefact="{stem}_staged_model",
         suffixes=("_staged_model",),
+        contents=("stage.json", "*.bin", "props", "props/*"),
         export_options=ExportOptions,
         support=Support({feature: FULL if feature in FULLY else GAP for feature in Feature}),
     )
@@ -45,12 +50,12 @@ class Staged(Backend):
 
     def read_metadata(self, path: Path) -> Metadata | None:
         try:
-            return Metadata.parse(json.loads((path / "stage.json").read_text(encoding="utf-8")), path)
+            return Metadata.parse(json.loads(_stage(path).read_text(encoding="utf-8")), path)
         except (OSError, ValueError):
             raise ModelFileError(path, "it is no stage") from None
 
     def recognises(self, path: Path) -> Match | None:
-        return Match(Match.CONTENT, "it holds a stage") if (path / "stage.json").is_file() else None
+        return Match(Match.CONTENT, "it holds a stage") if _stage(path).is_file() else None
 
     def web_runtime(self) -> WebRuntime:
         if not self.set_up:
