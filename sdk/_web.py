@@ -38,9 +38,6 @@ MODEL, RUNTIME = "model", "runtime"
 FINEST = 1600
 """Pixels of the long side of masks: more than a screen shows costs time and memory that a phone has not."""
 
-MOST_CLASSES = 1 << 16
-"""More than any data set has; a page lists them all."""
-
 UNUSED = {"batch", "dynamic"}
 """Export options that a page has no use for."""
 
@@ -222,9 +219,6 @@ def _settle(made: Path, backend: Backend, runtime: WebRuntime, path: Path, title
         ModelFileError: the model says too little about itself, or is nothing for a page.
     """
     metadata = _verified(backend, made / MODEL, path)
-    if min(metadata.names) < 0 or max(metadata.names) >= MOST_CLASSES:
-        odd = next(index for index in metadata.names if not 0 <= index < MOST_CLASSES)
-        raise ModelFileError(path, f"its metadata name a class {odd}; a page takes 0 to {MOST_CLASSES - 1}")
     if metadata.batch != 1 and not metadata.dynamic_batch:
         raise ModelFileError(path, f"it takes {metadata.batch} pictures at a time; a page needs batch=1")
     head = metadata.segkit.head if metadata.segkit else None

@@ -294,8 +294,8 @@ def test_an_artefact_of_another_format_is_refused(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         ({"names": {}}, "name no classes"),
-        ({"names": {"0": "thing", "-1": "nothing"}}, "'one_staged_model': its metadata name a class -1"),
-        ({"names": {"1000000000": "thing"}}, "its metadata name a class 1000000000; a page takes 0 to 65535"),
+        ({"names": {"0": "thing", "-1": "nothing"}}, "an index from 0 to 65535, not -1"),
+        ({"names": {"1000000000": "thing"}}, "from 0 to 65535, not 1000000000"),
         ({"batch": 2}, "it takes 2 pictures at a time"),
         ({"segkit": {"head": {"nms": True}}}, "without nms=True"),
     ],

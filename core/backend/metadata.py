@@ -35,7 +35,8 @@ def _names(value: Any) -> Any:
     if isinstance(value, Mapping):
         names = {int(key): str(name) for key, name in value.items()}
         if any(not 0 <= index < _MOST_CLASSES for index in names):
-            raise ValueError(f"a class has an index from 0 to {_MOST_CLASSES - 1}, not {min(names)} to {max(names)}")
+            odd = next(index for index in names if not 0 <= index < _MOST_CLASSES)
+            raise ValueError(f"a class has an index from 0 to {_MOST_CLASSES - 1}, not {odd}")
         return names
     return value
 
