@@ -32,9 +32,6 @@ _LARGEST_SIDE = 1 << 15
 _MAGIC = b"\x08\x01"
 """What a SavedModel begins with: the number of its schema, 1."""
 
-_TOUCHES_FILES = {"ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc"}
-"""Operators that write or read files, or call back into Python. A network has no business with either."""
-
 
 @dataclass(frozen=True)
 class Folder:
@@ -133,9 +130,9 @@ class Folder:
         Raises:
             ModelFileError: one is damaged, missing or hostile.
         """
-        touching = sorted(_TOUCHES_FILES & self.outline.operators.keys())
-        if touching:
-            raise ModelFileError(self.path, f"its graph calls '{touching[0]}', which no network does: hostile?")
+        hostile = self.outline.touching
+        if hostile:
+            raise ModelFileError(self.path, f"its graph calls '{hostile[0]}', which no network does: hostile?")
         sums = self.notes.get(SUMS)
         if sums is not None and _LAST not in self.notes:
             raise ModelFileError(self.path, f"its {METADATA} breaks off (an interrupted copy?)")
