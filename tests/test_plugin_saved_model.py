@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from segkit.core.images import ImageBatch
 from segkit.core.inference.decode import select
 from segkit.plugins.saved_model import SavedModelBackend
 from segkit.plugins.saved_model.folder import SUMS, Folder
+from segkit.plugins.shared.sums import check_sums
 
 if find_spec("tensorflow") is None:
     pytest.skip("TensorFlow is not installed here", allow_module_level=True)
@@ -739,6 +741,30 @@ def test_whatever_is_damaged_in_a_program_without_a_sum_it_is_read_or_refused(ma
         with suppress(ModelFileError):
             BACKEND.inspect(path)
         BACKEND.recognises(path)
+
+
+@pytest.mark.parametrize("ending", [f"{SUMS}:\n", "segkit:\n", f"{SUMS}: {{a: b}}\nsegkit:\n  head:\n"])
+def test_metadata_cut_right_behind_a_key_are_damaged(foreign, tmp_path, ending):
+    path = shutil.copytree(foreign, tmp_path / "a")
+    (path / "metadata.yaml").write_text(f"batch: 1\n{ending}")
+    with pytest.raises(ModelFileError, match="breaks off"):
+        Folder.find(path).verify()
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../a/saved_model.pb", "variables/../saved_model.pb", "C:x"])
+def test_sums_of_files_elsewhere_are_refused(foreign, tmp_path, name):
+    path = shutil.copytree(foreign, tmp_path / "a")
+    with pytest.raises(ModelFileError, match=r"which is no file of the folder: hostile\?"):
+        check_sums({name: "0"}, path, path, "metadata.yaml")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_sums_are_of_files_alone(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for name in ("pipe", "link"):
+        with pytest.raises(ModelFileError, match=f"its {name} is damaged"):
+            check_sums({name: "0"}, tmp_path, tmp_path, "metadata.yaml")
 
 
 def test_metadata_that_break_off_do_not_switch_the_sums_off(made, tmp_path):
