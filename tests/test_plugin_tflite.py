@@ -253,7 +253,15 @@ def test_a_file_that_is_compiled_for_another_processor_is_read_and_refused(data)
         load(path)
 
 
-# -- damaged files
+# -- damaged and hostile files
+
+
+def test_a_graph_that_writes_files_is_refused(data, tmp_path):
+    content, path = (data / "foreign" / "best128_full_integer_quant_edgetpu.tflite").read_bytes(), tmp_path / "x.tflite"
+    texts = [struct.pack("<I", len(name)) + name for name in (b"edgetpu-custom-op", b"FlexWriteFile")]
+    path.write_bytes(content.replace(texts[0], texts[1] + bytes(4)))
+    with pytest.raises(ModelFileError, match=r"calls 'WriteFile', which no network does: hostile\?"):
+        BACKEND.inspect(path)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from typing import Any
 from segkit.core.backend import Metadata, TensorInfo
 from segkit.core.errors import ModelFileError
 from segkit.plugins.shared.notes import LARGEST, TooLongError, read_entry
+from segkit.plugins.shared.operators import touching
 from segkit.plugins.tflite.outline import MAGIC, Outline, Pictures, read_outline
 
 NOTES = "metadata.json"
@@ -131,9 +132,13 @@ class LiteFile:
         """Look through the tables, and hold the flatbuffer against its sum where there is one.
 
         Raises:
-            ModelFileError: it is damaged.
+            ModelFileError: it is damaged or hostile.
         """
-        (notes, begin), _ = self._archive, self.outline
+        (notes, begin), outline = self._archive, self.outline
+        # TensorFlow's own interpreter runs its operators too, under this prefix.
+        hostile = touching(name.removeprefix("Flex") for name in outline.operators)
+        if hostile:
+            raise ModelFileError(self.path, f"its graph calls '{hostile[0]}', which no network does: hostile?")
         wanted = notes.get(SUM)
         if wanted is not None and wanted != digest(memoryview(self.content)[:begin]):
             raise ModelFileError(
