@@ -213,9 +213,20 @@ def test_a_log_that_says_little_is_no_error(text):
     assert Mapped.parse(text).operators == 0
 
 
-@pytest.mark.parametrize("plain", [None, 3, "x", {"a": 1}, {"cpu": 5}, {"cpu": [["ADD"]]}, {"cpu": [["A", "b", "c"]]}])
+@pytest.mark.parametrize(
+    "plain",
+    [
+        *(None, 3, "x", {"a": 1}, {"cpu": 5}, {"cpu": [["ADD"]]}, {"cpu": [["A", "b", "c"]]}),
+        *({"operators": "many"}, {"segments": None}, {"on_tpu": float("inf")}),
+    ],
+)
 def test_what_others_write_about_a_compilation_is_left_out(plain):
     assert Mapped.of(plain) is None
+
+
+def test_numbers_that_others_wrote_as_texts_are_told_all_the_same():
+    facts = Mapped.of({"operators": "1200", "on_tpu": "3", "on_chip": 5, "version": 16}).facts()
+    assert facts["on the Edge TPU"] == "3 of 1,200 operators, in 0 segments"
 
 
 def test_the_complaint_is_the_line_that_says_why():
@@ -228,6 +239,7 @@ def test_the_complaint_is_the_line_that_says_why():
 FAILURES = {
     "code": (ABORTED, "sys.exit(1)", "ended with code 1 (it says: ERROR: Didn't find op for builtin opcode"),
     "crash": (HEAD, "os.kill(os.getpid(), 11)", "crashed with SIGSEGV"),
+    "signal": (HEAD, "os.kill(os.getpid(), 40)", "crashed with signal 40"),
     "no end": (HEAD, "import time; time.sleep(60)", "was still at work after 1 seconds (timeout=… gives it more)"),
     "nothing": (KILLED, "", "made no file (it says: Compilation child process killed after timeout period"),
     "half": (WHOLE, "made.write_bytes(given.read_bytes()[:999])", "made a file that is damaged"),

@@ -28,6 +28,7 @@ from segkit.plugins.saved_model import SavedModelBackend
 if find_spec("tensorflow") is None:
     pytest.skip("TensorFlow is not installed here", allow_module_level=True)
 
+from segkit.plugins.shared.operators import touching
 from segkit.plugins.shared.tensorflow import tf
 
 BACKEND, SOURCE = PbBackend(), SavedModelBackend()
@@ -269,6 +270,33 @@ def test_a_graph_that_writes_files_is_refused(tmp_path):
     (tmp_path / "x.pb").write_bytes(graph.as_graph_def().SerializeToString())
     with pytest.raises(ModelFileError, match=r"calls 'WriteFile', which no network does: hostile\?"):
         load(tmp_path / "x.pb")
+
+
+@pytest.mark.parametrize("operator", ["PrintV2", "SaveV2", "RestoreV2", "ImmutableConst", "DebugIdentityV2", "PyFunc"])
+@pytest.mark.parametrize("name", ["x", NOTES])
+def test_an_operator_that_touches_files_is_refused_whatever_it_is_called(tmp_path, operator, name):
+    graph = tf.compat.v1.GraphDef()
+    graph.node.add(name="images", op="Placeholder")
+    graph.node.add(name=name, op=operator)
+    (tmp_path / "x.pb").write_bytes(graph.SerializeToString())
+    with pytest.raises(ModelFileError, match=f"calls '{operator}', which no network does"):
+        BACKEND.inspect(tmp_path / "x.pb")
+
+
+@pytest.mark.parametrize("operator", ["TextLineReaderV2", "FixedLengthRecordDatasetV2", "CreateSummaryFileWriter"])
+def test_kinds_of_operators_are_known_by_their_names(operator):
+    assert touching([operator, "Conv2D", "StridedSlice", "MergeSummary", "Restorable"]) == [operator]
+
+
+@pytest.mark.parametrize("sides", [[1 << 20, 1 << 21], [1] * 65], ids=["large", "many"])
+def test_a_tensor_larger_than_any_is_damage(tmp_path, sides):
+    graph = tf.compat.v1.GraphDef()
+    shape = graph.node.add(name="x", op="Const").attr["value"].tensor.tensor_shape
+    for side in sides:
+        shape.dim.add(size=side)
+    (tmp_path / "x.pb").write_bytes(graph.SerializeToString())
+    with pytest.raises(ModelFileError, match="a tensor that is larger than any"):
+        BACKEND.inspect(tmp_path / "x.pb")
 
 
 def test_any_damage_is_refused_in_one_line(made, tmp_path):

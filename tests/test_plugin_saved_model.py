@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -33,9 +34,12 @@ from segkit.core.images import ImageBatch
 from segkit.core.inference.decode import select
 from segkit.plugins.saved_model import SavedModelBackend
 from segkit.plugins.saved_model.folder import SUMS, Folder
+from segkit.plugins.shared.sums import check_sums
 
 if find_spec("tensorflow") is None:
     pytest.skip("TensorFlow is not installed here", allow_module_level=True)
+
+from tensorflow.core.protobuf import saved_model_pb2
 
 from segkit.plugins.saved_model import exporter
 from segkit.plugins.saved_model.lowering import OPERATORS
@@ -648,6 +652,66 @@ def test_a_graph_that_reads_files_is_refused(tmp_path):
         load(tmp_path / "a")
 
 
+def saved(folder, network):
+    """A folder of a network as TensorFlow saves it."""
+    with silent():
+        module = tf.Module()
+        module.scale = tf.Variable(1.0)
+        spec = tf.TensorSpec([1, 64, 64, 3], tf.float32, "images")
+        module.f = tf.function(network(module), input_signature=[spec], autograph=False)
+        tf.saved_model.save(module, str(folder), {"serving_default": module.f})
+    return folder
+
+
+def printing(module):
+    def run(images):
+        tf.print("x", output_stream="file://printed")
+        return {"output0": images}
+
+    return run
+
+
+def saving(module):
+    def run(images):
+        tf.raw_ops.SaveV2(prefix="printed", tensor_names=["a"], shape_and_slices=[""], tensors=[images])
+        return {"output0": images}
+
+    return run
+
+
+@pytest.mark.parametrize(("network", "operator"), [(printing, "PrintV2"), (saving, "SaveV2")])
+def test_a_graph_that_writes_files_is_refused_and_its_own_saver_is_not(tmp_path, network, operator):
+    plain = saved(tmp_path / "plain", lambda module: lambda images: {"output0": images * module.scale})
+    Folder.find(plain).verify()
+    assert b"SaveV2" in (plain / "saved_model.pb").read_bytes()
+    with pytest.raises(ModelFileError, match=f"calls '{operator}', which no network does"):
+        load(saved(tmp_path / "a", network))
+
+
+def test_a_restorer_that_saves_is_refused(foreign, tmp_path):
+    path = shutil.copytree(foreign, tmp_path / "a")
+    content = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    content.meta_graphs[0].saver_def.restore_op_name = content.meta_graphs[0].saver_def.save_tensor_name
+    (path / "saved_model.pb").write_bytes(content.SerializeToString())
+    with pytest.raises(ModelFileError, match="which no network does"):
+        load(path)
+
+
+def test_the_graph_that_tensorflow_takes_is_read_and_all_are_looked_through(foreign, tmp_path):
+    path = shutil.copytree(foreign, tmp_path / "a")
+    content = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    other = content.meta_graphs.add()
+    other.CopyFrom(content.meta_graphs[0])
+    content.meta_graphs[0].meta_info_def.tags.append("gpu")
+    other.signature_def["mine"].CopyFrom(other.signature_def.pop("serving_default"))
+    (path / "saved_model.pb").write_bytes(content.SerializeToString())
+    assert Folder.find(path).outline.signature == "mine"
+    content.meta_graphs[0].graph_def.node.add(name="x", op="ReadFile")
+    (path / "saved_model.pb").write_bytes(content.SerializeToString())
+    with pytest.raises(ModelFileError, match="calls 'ReadFile'"):
+        load(path)
+
+
 @pytest.mark.parametrize(
     ("notes", "problem"),
     [("[1, 2]", "holds no keys"), ("a: [", "is not YAML"), ("imgsz: wide", "imgsz"), ("names: 3", "names")],
@@ -677,6 +741,30 @@ def test_whatever_is_damaged_in_a_program_without_a_sum_it_is_read_or_refused(ma
         with suppress(ModelFileError):
             BACKEND.inspect(path)
         BACKEND.recognises(path)
+
+
+@pytest.mark.parametrize("ending", [f"{SUMS}:\n", "segkit:\n", f"{SUMS}: {{a: b}}\nsegkit:\n  head:\n"])
+def test_metadata_cut_right_behind_a_key_are_damaged(foreign, tmp_path, ending):
+    path = shutil.copytree(foreign, tmp_path / "a")
+    (path / "metadata.yaml").write_text(f"batch: 1\n{ending}")
+    with pytest.raises(ModelFileError, match="breaks off"):
+        Folder.find(path).verify()
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../a/saved_model.pb", "variables/../saved_model.pb", "C:x"])
+def test_sums_of_files_elsewhere_are_refused(foreign, tmp_path, name):
+    path = shutil.copytree(foreign, tmp_path / "a")
+    with pytest.raises(ModelFileError, match=r"which is no file of the folder: hostile\?"):
+        check_sums({name: "0"}, path, path, "metadata.yaml")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_sums_are_of_files_alone(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for name in ("pipe", "link"):
+        with pytest.raises(ModelFileError, match=f"its {name} is damaged"):
+            check_sums({name: "0"}, tmp_path, tmp_path, "metadata.yaml")
 
 
 def test_metadata_that_break_off_do_not_switch_the_sums_off(made, tmp_path):

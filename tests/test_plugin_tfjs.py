@@ -404,6 +404,12 @@ def test_what_is_damaged_is_told(copy, change, problem):
     assert "\n" not in str(refusal.value)
 
 
+def test_sums_of_files_elsewhere_are_refused(copy):
+    (copy / METADATA).write_text((copy / METADATA).read_text() + "  ../x: '0'\n")
+    with pytest.raises(ModelFileError, match=r"names '\.\./x', which is no file of the folder: hostile\?"):
+        load(copy)
+
+
 def test_metadata_cut_anywhere_are_found_to_be_damaged(copy):
     text = (copy / METADATA).read_text()
     for length in range(0, len(text) - 1, 97):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import struct
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections import Counter
 from contextlib import suppress
@@ -22,8 +26,11 @@ from segkit.core.backend.registry import default_registry
 from segkit.core.errors import ModelFileError, OptionError, UnsupportedError
 from segkit.core.images import ImageBatch
 from segkit.core.images.reading import read_picture
+from segkit.plugins.edgetpu import EdgeTpuBackend
 from segkit.plugins.saved_model import SavedModelBackend
 from segkit.plugins.shared.flatbuffer import Table
+from segkit.plugins.shared.notes import read_entry
+from segkit.plugins.shared.quiet import unsaid, unwarned
 from segkit.plugins.tflite import TfLiteBackend
 from segkit.plugins.tflite.file import SUM, LiteFile, digest
 from segkit.plugins.tflite.observing import step_through
@@ -249,7 +256,15 @@ def test_a_file_that_is_compiled_for_another_processor_is_read_and_refused(data)
         load(path)
 
 
-# -- damaged files
+# -- damaged and hostile files
+
+
+def test_a_graph_that_writes_files_is_refused(data, tmp_path):
+    content, path = (data / "foreign" / "best128_full_integer_quant_edgetpu.tflite").read_bytes(), tmp_path / "x.tflite"
+    texts = [struct.pack("<I", len(name)) + name for name in (b"edgetpu-custom-op", b"FlexWriteFile")]
+    path.write_bytes(content.replace(texts[0], texts[1] + bytes(4)))
+    with pytest.raises(ModelFileError, match=r"calls 'WriteFile', which no network does: hostile\?"):
+        BACKEND.inspect(path)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +303,107 @@ def test_whatever_is_damaged_in_a_file_without_a_sum_it_is_read_or_refused(data,
         with suppress(ModelFileError):
             BACKEND.inspect(path)
         BACKEND.recognises(path)
+
+
+def lengthened(content, packing):
+    """Notes of 2 MB behind a network, of which the archive says that they are short."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", packing) as archive:
+        archive.writestr("metadata.json", " " * (1 << 21))
+    packed = stream.getvalue()
+    return content + packed.replace(struct.pack("<I", 1 << 21), struct.pack("<I", 9))
+
+
+@pytest.mark.parametrize(
+    ("packing", "problem"),
+    [
+        (zipfile.ZIP_DEFLATED, "too long|damaged"),
+        (zipfile.ZIP_BZIP2, "packed in"),
+        (zipfile.ZIP_LZMA, "packed in"),
+    ],
+    ids=["deflated", "bzip2", "lzma"],
+)
+def test_notes_that_unpack_to_more_than_they_say_are_refused(data, tmp_path, packing, problem):
+    path, content = tmp_path / "x.tflite", (data / "foreign" / "yolov8n-seg_int8.tflite").read_bytes()
+    path.write_bytes(lengthened(content[: content.rindex(b"PK\x03\x04")], packing))
+    for backend in (BACKEND, EdgeTpuBackend()):
+        with pytest.raises(ModelFileError, match=problem):
+            backend.read_metadata(path)
+
+
+def test_notes_that_cannot_be_unpacked_are_told(tmp_path):
+    path = tmp_path / "x.tflite"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", "{}" * 999)
+    content = bytearray(path.read_bytes())
+    content[30 + len("metadata.json")] = 0xFF  # a kind of block that there is none of
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive, pytest.raises(ValueError, match="invalid block type"):
+        read_entry(archive, archive.infolist()[0])
+
+
+def aliased(times):
+    """A table with a list of one other table many times over, which has a list of as many numbers."""
+    head = struct.pack("<I", 12) + struct.pack("<HHH", 6, 8, 4) + bytes(2)  # root; fields at 4: one, 4 behind a table
+    outer = struct.pack("<iI", 8, 4)
+    entries = 16 + 4 + 4  # where the list of tables begins
+    inner = entries + 4 * times
+    places = b"".join(struct.pack("<I", inner - (entries + 4 * number)) for number in range(times))
+    content = head + outer + struct.pack("<I", times) + places
+    return content + struct.pack("<iI", inner - 4, 4) + struct.pack("<I", times) + bytes(4 * times)
+
+
+@pytest.mark.parametrize("times", [3, 1000])
+def test_lists_that_lead_to_one_place_again_and_again_are_refused(times):
+    tables = Table.root(aliased(times)).tables(0)
+    assert len(tables) == times
+    assert tables[0].numbers(0) == [0] * times
+    if times > 3:
+        with pytest.raises(ValueError, match="again and again"):
+            [table.numbers(0) for table in tables]
+
+
+def test_a_file_that_leaves_batch_and_size_free_takes_any(tmp_path):
+    from segkit.plugins.shared.tensorflow import silent, tf
+
+    def network(images):
+        level = tf.reduce_mean(images, [1, 2, 3])[:, None, None]
+        head = tf.tile(level, [1, 116, 84])
+        return head, tf.tile(images[:, ::4, ::4, :1], [1, 1, 1, 32])
+
+    for name, shape in (("batch", [None, 64, 64, 3]), ("all", [None, None, None, 3])):
+        with silent(), unsaid():
+            function = tf.function(network, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
+            content = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()]).convert()
+        path = tmp_path / f"{name}.tflite"
+        path.write_bytes(content)
+        batch = noise(3, 64, 64)
+        with load(path) as predictor:
+            found = predictor.run(batch)
+        np.testing.assert_allclose(found.scores[:, 0, 0], batch.f32_nchw.mean((1, 2, 3)), atol=1e-5)
+        np.testing.assert_array_equal(found.prototypes[:, 0], batch.f32_nchw[:, 0, ::4, ::4])
+
+
+def test_two_threads_that_want_silence_leave_standard_error_as_it_was(capfd):
+    first, second = unsaid(), unsaid()
+    with unwarned(), warnings.catch_warnings(record=True) as seen:
+        warnings.warn("one", stacklevel=1)
+    assert not seen
+    first.__enter__()
+    second.__enter__()
+    os.write(2, b"INFO: one\nsomething else\n")
+    first.__exit__(None, None, None)
+    os.write(2, b"I0000 two\n")
+    second.__exit__(None, None, None)
+    os.write(2, b"INFO: three\n")
+    assert capfd.readouterr().err == "something else\nINFO: three\n"
+
+
+def test_silence_needs_no_standard_error(monkeypatch, capfd):
+    monkeypatch.setattr(sys, "stderr", None)
+    with unsaid():
+        os.write(2, b"INFO: one\ntwo\n")
+    assert capfd.readouterr().err == "two\n"
 
 
 def test_any_file_under_the_name_is_refused(data, tmp_path):

@@ -79,7 +79,8 @@ def _run(command: list[str], folder: Path, patience: int) -> str:
             child.kill()
             child.wait()
     if code < 0:
-        return f"crashed with {signal.Signals(-code).name}"
+        known = -code in {*signal.Signals}
+        return f"crashed with {signal.Signals(-code).name if known else f'signal {-code}'}"
     return f"ended with code {code}" if code else ""
 
 

@@ -19,6 +19,7 @@ from segkit.core.backend import Metadata
 from segkit.core.errors import ModelFileError
 from segkit.plugins.edgetpu.graph import COMPILED, Graph, is_lite, read_graph
 from segkit.plugins.edgetpu.log import Mapped
+from segkit.plugins.shared.notes import LARGEST, TooLongError, read_entry
 
 NOTES = "metadata.json"
 """The entry of the archive."""
@@ -29,7 +30,6 @@ SUM, OWN = "sha256", "edgetpu"
 ENDING = "_edgetpu"
 """What the compiler adds to a name before its suffix."""
 
-_LARGEST_NOTES = 1 << 20
 _LARGEST_SIDE = 1 << 15
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -90,12 +90,12 @@ class EdgeFile:
                 named = [entry for entry in entries if entry.filename == NOTES] or entries[:1]
                 if not named:
                     return {}, len(self.content)
-                if named[0].file_size > _LARGEST_NOTES:
-                    raise ModelFileError(self.path, "its metadata cannot be understood: they are too long")
-                text = archive.read(named[0]).decode()
+                text = read_entry(archive, named[0])
                 begin = min(entry.header_offset for entry in entries)
+        except TooLongError:
+            raise ModelFileError(self.path, "its metadata cannot be understood: they are too long") from None
         except zipfile.BadZipFile as error:
-            tail = self.content[-_LARGEST_NOTES:]
+            tail = self.content[-LARGEST:]
             if b"PK\x05\x06" in tail[-(1 << 16) :] or (b"PK\x03\x04" in tail and NOTES.encode() in tail):
                 raise ModelFileError(self.path, f"its metadata are damaged ({error})") from None
             return {}, len(self.content)

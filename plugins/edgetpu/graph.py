@@ -45,7 +45,7 @@ class Tensor:
     """Something that operators take or give; `data`: its bytes, where it is a constant of the file."""
 
     info: TensorInfo
-    data: bytes
+    data: bytes | memoryview
 
     @property
     def sides(self) -> tuple[int, ...]:

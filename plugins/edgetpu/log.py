@@ -82,8 +82,10 @@ class Mapped:
         try:
             given: dict[str, Any] = dict(plain)  # type: ignore[call-overload]
             made = cls(**given)
+            given |= {name: int(given.get(name, 0)) for name in ("segments", "operators", "on_tpu")}
+            given |= {name: str(given.get(name, "")) for name in _FACTS}
             return cls(**given | {"cpu": tuple(Row(str(a), int(b), str(c)) for a, b, c in made.cpu)})
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             return None
 
     def to_plain(self) -> dict[str, Any]:

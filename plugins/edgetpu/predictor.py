@@ -17,7 +17,8 @@ from segkit.core.images import ImageBatch
 from segkit.plugins.edgetpu.cutting import DISTANCES, LOGITS
 from segkit.plugins.edgetpu.decoding import Scale, boxes, scores
 from segkit.plugins.edgetpu.file import EdgeFile
-from segkit.plugins.edgetpu.running import runtime, unsaid
+from segkit.plugins.edgetpu.running import runtime
+from segkit.plugins.shared.quiet import unsaid
 
 _TYPES = ("int8", "uint8", "float32")
 

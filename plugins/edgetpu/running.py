@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -50,30 +45,3 @@ def delegate(device: str) -> Any:
             "edgetpu",
             f"device={device} cannot be opened: is it plugged in, and does no other program use it? ({words(error)})",
         ) from error
-
-
-@contextmanager
-def unsaid() -> Iterator[None]:
-    """Without the lines "INFO: …", which the runtime's C++ writes to the standard error of the process when it lays a
-    network out. Whatever else is said meanwhile comes out afterwards.
-    """
-    try:
-        place = sys.__stderr__.fileno() if sys.__stderr__ else 2
-    except (OSError, ValueError):
-        place = 2
-    try:
-        kept = os.dup(place)
-    except OSError:  # there is no standard error
-        yield
-        return
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), place)
-        try:
-            yield
-        finally:
-            os.dup2(kept, place)
-            os.close(kept)
-            said.seek(0)
-            for line in said:
-                if not line.startswith(b"INFO:"):
-                    os.write(place, line)

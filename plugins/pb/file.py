@@ -18,6 +18,7 @@ from segkit.core.errors import ModelFileError
 from segkit.core.protobuf import Content
 from segkit.core.yamls import read_yaml
 from segkit.plugins.pb.outline import Outline, Pictures, read_outline
+from segkit.plugins.shared.operators import touching
 
 SIDECAR = ".yaml"
 """Ending of a file beside, behind the whole name, that tells of a file which says nothing itself."""
@@ -28,9 +29,6 @@ SUM = "sha256"
 _LARGEST_SIDE = 1 << 15
 _NODE = b"\n"
 """What a graph begins with: the number of its field for nodes."""
-
-_TOUCHES_FILES = {"ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc"}
-"""Operators that write or read files, or call back into Python. A network has no business with either."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +113,9 @@ class GraphFile:
         Raises:
             ModelFileError: it is damaged or hostile.
         """
-        touching = sorted(_TOUCHES_FILES & self.outline.operators.keys())
-        if touching:
-            raise ModelFileError(self.path, f"its graph calls '{touching[0]}', which no network does: hostile?")
+        hostile = touching(self.outline.operators)
+        if hostile:
+            raise ModelFileError(self.path, f"its graph calls '{hostile[0]}', which no network does: hostile?")
         wanted = self.notes.get(SUM)
         summed = memoryview(self.content)[: self.outline.body]
         if wanted is not None and wanted != digest(summed):

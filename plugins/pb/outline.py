@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import prod
 from typing import NamedTuple
 
 from segkit.core.backend import TensorInfo
 from segkit.core.protobuf import Content, Field, fields, signed
+from segkit.plugins.shared.sizes import volume
 
 TYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string", 9: "int64"}
 TYPES |= {10: "bool", 11: "qint8", 12: "quint8", 13: "qint32", 14: "bfloat16", 17: "uint16", 19: "float16"}
@@ -124,7 +124,7 @@ def read_outline(content: Content) -> Outline:
     for part in fields(content):
         if part.number == 1:
             node = _Node.of(part)
-            if node.name == NOTES:
+            if node.name == NOTES and node.operator == "Const":
                 notes, body = _text(node), at
             else:
                 nodes.append(node)
@@ -179,7 +179,7 @@ def _size(value: Field) -> tuple[str, int]:
             if part.number == 1:
                 kind = part.whole
             elif part.number == 2:
-                numbers = prod(side or 0 for side in _shape(part))
+                numbers = volume(side or 0 for side in _shape(part))
     return TYPES.get(kind, f"type {kind}"), numbers
 
 

@@ -5,7 +5,6 @@ TensorFlow checks no sums: a flipped bit in a weight is computed with. So the fo
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from segkit.core.backend import Metadata, TensorInfo
 from segkit.core.errors import ModelFileError
 from segkit.core.yamls import read_yaml
 from segkit.plugins.saved_model.outline import Outline, Pictures, read_outline
+from segkit.plugins.shared.sums import check_sums, digest
 
 METADATA = "metadata.yaml"
 PROGRAM = "saved_model.pb"
@@ -25,15 +25,12 @@ PROGRAM = "saved_model.pb"
 SUMS = "sha256"
 """Key in METADATA: SHA-256 of the other files by their path in the folder."""
 
-_LAST = "segkit"
-"""The last key of what segkit writes."""
+_SEAL, _LAST = "segkit", "toolchain"
+"""The last key of what segkit writes, and the last one in it: what has sums and lacks these was cut off."""
 
 _LARGEST_SIDE = 1 << 15
 _MAGIC = b"\x08\x01"
 """What a SavedModel begins with: the number of its schema, 1."""
-
-_TOUCHES_FILES = {"ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc"}
-"""Operators that write or read files, or call back into Python. A network has no business with either."""
 
 
 @dataclass(frozen=True)
@@ -133,19 +130,15 @@ class Folder:
         Raises:
             ModelFileError: one is damaged, missing or hostile.
         """
-        touching = sorted(_TOUCHES_FILES & self.outline.operators.keys())
-        if touching:
-            raise ModelFileError(self.path, f"its graph calls '{touching[0]}', which no network does: hostile?")
-        sums = self.notes.get(SUMS)
-        if sums is not None and _LAST not in self.notes:
+        hostile = self.outline.touching
+        if hostile:
+            raise ModelFileError(self.path, f"its graph calls '{hostile[0]}', which no network does: hostile?")
+        sums, seal = self.notes.get(SUMS), self.notes.get(_SEAL)
+        if not {SUMS, _SEAL} & self.notes.keys():
+            return
+        if not isinstance(sums, dict) or not isinstance(seal, dict) or _LAST not in seal:
             raise ModelFileError(self.path, f"its {METADATA} breaks off (an interrupted copy?)")
-        for name, wanted in sums.items() if isinstance(sums, dict) else ():
-            if not _matches(self.root / str(name), wanted):
-                raise ModelFileError(
-                    self.path,
-                    f"its {name} is damaged or was changed: not what its {METADATA} has the sum of. Copy or export it "
-                    "again",
-                )
+        check_sums(sums, self.root, self.path, METADATA)
 
 
 def write_notes(folder: Path, metadata: Metadata) -> None:
@@ -158,12 +151,6 @@ def write_notes(folder: Path, metadata: Metadata) -> None:
     (folder / METADATA).write_text(text, encoding="utf-8")
 
 
-def digest(file: Path) -> str:
-    """SHA-256, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def words(tensor: TensorInfo) -> str:
     """A shape for messages: "1xanyxanyx3"."""
     return "x".join("any" if side is None else str(side) for side in tensor.shape)
@@ -171,10 +158,3 @@ def words(tensor: TensorInfo) -> str:
 
 def _files(folder: Path) -> Iterator[Path]:
     yield from sorted(item for item in folder.rglob("*") if item.is_file() and item.name != METADATA)
-
-
-def _matches(file: Path, wanted: object) -> bool:
-    try:
-        return digest(file) == wanted
-    except OSError:
-        return False

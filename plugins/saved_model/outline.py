@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from math import prod
 from typing import NamedTuple
 
 from segkit.core.backend import TensorInfo
 from segkit.core.protobuf import Content, Field, fields, signed
+from segkit.plugins.saved_model.reach import Node, Reach
+from segkit.plugins.shared.sizes import volume
 
 SERVE = "serve"
 """Tag of the graph that is for running."""
@@ -72,6 +73,8 @@ class Outline:
         operators: how often each one occurs that computes something, functions included.
         weights: how many numbers of each type are constants of the graph.
         version: of the TensorFlow that wrote it; "" where it does not say.
+        touching: operators of all its graphs that no network has any business with, see `shared/operators.py`; those
+            that keep weights in files are among them where something else than the saver comes to them.
     """
 
     signature: str
@@ -80,6 +83,7 @@ class Outline:
     operators: Counter[str] = field(default_factory=Counter)
     weights: Counter[str] = field(default_factory=Counter)
     version: str = ""
+    touching: tuple[str, ...] = ()
 
 
 def read_outline(content: Content) -> Outline:
@@ -89,13 +93,14 @@ def read_outline(content: Content) -> Outline:
         ValueError: it is none, is damaged, or has no signature to run; why, as a clause.
     """
     graphs = [_MetaGraph(part) for part in fields(content) if part.number == 2]
-    serving = [graph for graph in graphs if SERVE in graph.tags]
+    serving = [graph for graph in graphs if {*graph.tags} == {SERVE}]  # the one that TensorFlow looks for
     if not serving:
-        raise ValueError("it holds no graph that is for running (with the tag 'serve')")
+        raise ValueError("it holds no graph that is for running (with the tag 'serve' and no other)")
     graph = serving[0]
     name = _chosen(list(graph.signatures))
     inputs, outputs = _ports(graph.signatures[name])
-    return Outline(name, inputs, outputs, graph.operators, graph.weights, graph.version)
+    hostile = sorted({operator for each in graphs for operator in each.reach.touching()})
+    return Outline(name, inputs, outputs, graph.operators, graph.weights, graph.version, tuple(hostile))
 
 
 def _chosen(names: list[str]) -> str:
@@ -108,7 +113,7 @@ def _chosen(names: list[str]) -> str:
 
 
 class _MetaGraph:
-    """A MetaGraphDef: meta_info_def (1), graph_def (2), signature_def (5)."""
+    """A MetaGraphDef: meta_info_def (1), graph_def (2), saver_def (3), collection_def (4), signature_def (5)."""
 
     def __init__(self, message: Iterable[Field]) -> None:
         self.tags: list[str] = []
@@ -116,40 +121,67 @@ class _MetaGraph:
         self.signatures: dict[str, Field] = {}
         self.operators: Counter[str] = Counter()
         self.weights: Counter[str] = Counter()
+        self.reach = Reach()
         for part in message:
             if part.number == 1:  # MetaInfoDef: tags (4), tensorflow_version (5)
                 self.tags += [inner.text for inner in part if inner.number == 4]
                 self.version = "".join(inner.text for inner in part if inner.number == 5)
             elif part.number == 2:
                 self._count(part)
-            elif part.number == 5:
+            elif part.number == 3:  # SaverDef: restore_op_name (3)
+                self.reach.restoring |= {inner.text for inner in part if inner.number == 3}
+            elif part.number == 4:  # CollectionDef: node_list (1) with value (1)
+                lists = [inner for inner in entry(part)[1] if inner.number == 1]
+                self.reach.running |= {inner.text for each in lists for inner in each if inner.number == 1}
+            elif part.number == 5:  # SignatureDef: outputs (2)
                 key, value = entry(part)
                 self.signatures[key] = value
+                ends = [entry(inner)[1] for inner in value if inner.number == 2]
+                self.reach.running |= {inner.text for end in ends for inner in end if inner.number == 1}
 
     def _count(self, graph: Field) -> None:
-        for node in _nodes(graph):
-            operator, value = "", None
-            for part in node:
-                if part.number == 2:
+        for function, node in _nodes(graph):
+            name, operator, inputs, calls, value = "", "", list[str](), list[str](), None
+            for part in node:  # NodeDef: name (1), op (2), input (3), attr (5)
+                if part.number == 1:
+                    name = part.text
+                elif part.number == 2:
                     operator = part.text
-                elif part.number == 5 and bytes(part.data[:7]) == b"\n\x05value":  # its attribute of that name
-                    value = part
+                elif part.number == 3:
+                    inputs.append(part.text)
+                elif part.number == 5:
+                    attribute = entry(part)[1]
+                    calls += _called(attribute)
+                    if bytes(part.data[:7]) == b"\n\x05value":  # its attribute of that name
+                        value = attribute
+            self.reach.add(Node(name, operator, tuple(inputs), tuple(calls)), function)
             if operator not in _COMPUTES_NOT:
                 self.operators[operator] += 1
             elif operator == "Const" and value is not None:
-                kind, numbers = _size(entry(value)[1])
+                kind, numbers = _size(value)
                 self.weights[kind] += numbers
 
 
-def _nodes(graph: Field) -> Iterator[Field]:
-    """Nodes of a GraphDef: node (1); of the functions (1) in its library (2), node_def (3)."""
+def _nodes(graph: Field) -> Iterator[tuple[str | None, Field]]:
+    """Nodes of a GraphDef: node (1); of the functions (1) in its library (2), node_def (3), with the function's name
+    (1) from its signature (1).
+    """
     for part in graph:
         if part.number == 1:
-            yield part
+            yield None, part
         elif part.number == 2:
-            for function in part:
-                if function.number == 1:
-                    yield from (node for node in function if node.number == 3)
+            for function in (inner for inner in part if inner.number == 1):
+                told = [inner.text for each in function if each.number == 1 for inner in each if inner.number == 1]
+                yield from ((told[-1] if told else "", node) for node in function if node.number == 3)
+
+
+def _called(value: Field) -> Iterator[str]:
+    """Names (1) of the functions that an AttrValue holds: func (10), or list (1) of func (9)."""
+    for part in value:
+        functions = [part] if part.number == 10 else []
+        if part.number == 1:
+            functions = [inner for inner in part if inner.number == 9]
+        yield from (inner.text for function in functions for inner in function if inner.number == 1)
 
 
 def entry(part: Field) -> tuple[str, Field]:
@@ -172,7 +204,7 @@ def _size(value: Field) -> tuple[str, int]:
             if part.number == 1:
                 kind = part.whole
             elif part.number == 2:
-                numbers = prod(side or 0 for side in shape(part) or ())
+                numbers = volume(side or 0 for side in shape(part) or ())
     return TYPES.get(kind, f"type {kind}"), numbers
 
 

@@ -1,18 +1,35 @@
 """FlatBuffers, read without a schema: tables with their fields by number, vectors and texts.
 
-Everything is reached by offsets, which in a damaged file lead anywhere: what is read must lie inside the file.
+Everything is reached by offsets, which in a damaged file lead anywhere: what is read must lie inside the file. In a
+hostile one many lead to the same place: all that is gone through must not be much longer than the file.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Content = bytes | memoryview
 
 LONGEST = 1 << 24
 """Entries of a vector that is gone through one by one."""
+
+
+_OFTEN = 4
+"""How often each byte of a file may be gone through, as a list or a text."""
+
+
+class _Budget:
+    """Bytes that may still be gone through."""
+
+    def __init__(self, content: Content) -> None:
+        self.left = _OFTEN * len(content)
+
+    def spend(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise ValueError("its lists lead to the same places again and again: hostile?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +38,7 @@ class Table:
 
     content: Content
     place: int
+    budget: _Budget = field(repr=False, compare=False)
 
     @classmethod
     def root(cls, content: Content) -> Table:
@@ -29,7 +47,7 @@ class Table:
         Raises:
             ValueError: the file is too short.
         """
-        return cls(content, _number("<I", content, 0))
+        return cls(content, _number("<I", content, 0), _Budget(content))
 
     def number(self, field: int, kind: str = "<i", default: int = 0) -> int:
         """A scalar; `kind` as `struct` writes it."""
@@ -39,12 +57,11 @@ class Table:
     def table(self, field: int) -> Table | None:
         """A table, None where the field is not there."""
         at = self._at(field)
-        return Table(self.content, at + _number("<I", self.content, at)) if at else None
+        return self._table(at) if at else None
 
     def tables(self, field: int) -> list[Table]:
         """A vector of tables."""
-        places = self._vector(field, 4)
-        return [Table(self.content, at + _number("<I", self.content, at)) for at in places]
+        return [self._table(at) for at in self._vector(field, 4)]
 
     def numbers(self, field: int, kind: str = "<i") -> list[int]:
         """A vector of scalars."""
@@ -69,11 +86,11 @@ class Table:
             raise ValueError(f"{count} bytes from byte {start} on reach behind its end at {len(self.content)}")
         return count
 
-    def stored(self, field: int) -> bytes:
-        """A vector of bytes."""
+    def stored(self, field: int) -> memoryview:
+        """A vector of bytes: a part of the content, no copy."""
         length = self.length(field)
         start = self.vector(field) + 4
-        return bytes(self.content[start : start + length]) if length else b""
+        return memoryview(self.content)[start : start + length] if length else memoryview(b"")
 
     def text(self, field: int) -> str:
         """A text; empty where the field is not there."""
@@ -83,7 +100,11 @@ class Table:
         length = _number("<I", self.content, start)
         if start + 4 + length > len(self.content):
             raise ValueError(f"a text should end at byte {start + 4 + length}, behind the end")
+        self.budget.spend(length)
         return str(bytes(self.content[start + 4 : start + 4 + length]), "utf-8")
+
+    def _table(self, at: int) -> Table:
+        return Table(self.content, at + _number("<I", self.content, at), self.budget)
 
     def _at(self, field: int) -> int:
         """Place of a field, 0 where it is not there."""
@@ -101,6 +122,7 @@ class Table:
         count = _number("<I", self.content, start)
         if count > LONGEST or start + 4 + count * width > len(self.content):
             raise ValueError(f"a list at byte {start} of {count} entries reaches behind the end")
+        self.budget.spend(count * width)
         yield from range(start + 4, start + 4 + count * width, width)
 
 

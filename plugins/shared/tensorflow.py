@@ -10,24 +10,19 @@ Whoever comes first into a process decides two things for all of it, so both are
 from __future__ import annotations
 
 import os
-import re
-import sys
-import tempfile
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 from segkit.core.errors import OptionError
+from segkit.core.held import Held
+from segkit.plugins.shared.quiet import unsaid, unwarned
 
 _SETTINGS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_OVERRIDE_GLOBAL_THREADPOOL": "1",
 }
-
-_STDERR = 2
-_REMARK = re.compile(rb"[IW]\d{4} |WARNING: All log messages before absl::InitializeLog")
 
 
 @contextmanager
@@ -42,34 +37,8 @@ def _settled() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-@contextmanager
-def _unsaid() -> Iterator[None]:
-    """Without what C++ writes to the standard error before it has read how much it is to write. Whatever else is said
-    meanwhile comes out afterwards.
-    """
-    try:
-        kept = os.dup(_STDERR)
-    except OSError:  # there is none
-        yield
-        return
-    with tempfile.TemporaryFile() as said:
-        sys.stderr.flush()
-        os.dup2(said.fileno(), _STDERR)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, _STDERR)
-            os.close(kept)
-            said.seek(0)
-            for line in said:
-                if not _REMARK.match(line):
-                    os.write(_STDERR, line)
-
-
 def _import() -> Any:
-    with _settled(), _unsaid(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its dependencies, about each other
+    with _settled(), unsaid(), unwarned():  # its dependencies warn of each other
         module: Any = import_module("tensorflow")
         v1 = module.compat.v1
         # The first session is when the settings are read.
@@ -107,18 +76,21 @@ def release(session: Any) -> None:
     import_module("tensorflow.python.framework.ops").dismantle_graph(session.graph)
 
 
-@contextmanager
-def silent() -> Iterator[None]:
-    """Without TensorFlow's own remarks in Python, such as that a function of version 1 is one of version 1."""
+def _hush() -> Callable[[], object]:
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("ERROR")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    return lambda: logger.setLevel(level)
+
+
+_hushed = Held(_hush)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Without TensorFlow's own remarks in Python, such as that a function of version 1 is one of version 1."""
+    with _hushed(), unwarned():
+        yield
 
 
 tf: Any = _import()

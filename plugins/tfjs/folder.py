@@ -5,7 +5,6 @@ TensorFlow.js checks no sums: a flipped bit in a weight is computed with. So the
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import yaml
 from segkit.core.backend import Metadata, TensorInfo
 from segkit.core.errors import ModelFileError
 from segkit.core.yamls import read_yaml
+from segkit.plugins.shared.sums import check_sums, digest
 from segkit.plugins.tfjs.outline import FORMAT_NAME, Outline, Pictures, read_outline
 
 METADATA = "metadata.yaml"
@@ -146,18 +146,16 @@ class Folder:
                 ) from None
             except OSError as error:
                 raise ModelFileError(self.path, (error.strerror or str(error)).lower()) from None
+            pipe = next((name for name in group.files if not (self.root / name).is_file()), None)
+            if pipe is not None:  # of which there may be no end
+                raise ModelFileError(self.path, f"its {pipe} is no file: hostile?")
             if there != group.size:
                 raise ModelFileError(
                     self.path, f"its weights should have {group.size} bytes and have {there} (an interrupted copy?)"
                 )
         sums = self.notes.get(SUMS)
-        for name, wanted in sums.items() if isinstance(sums, dict) else ():
-            if not _matches(self.root / str(name), wanted):
-                raise ModelFileError(
-                    self.path,
-                    f"its {name} is damaged or was changed: not what its {METADATA} has the sum of. Copy or export it "
-                    "again",
-                )
+        if isinstance(sums, dict):
+            check_sums(sums, self.root, self.path, METADATA)
 
     def _members(self) -> set[str]:
         return {self.program.name, *(name for group in self.outline.groups for name in group.files)}
@@ -173,19 +171,6 @@ def write_notes(folder: Path, metadata: Metadata) -> None:
     (folder / METADATA).write_text(text, encoding="utf-8")
 
 
-def digest(file: Path) -> str:
-    """SHA-256, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def words(tensor: TensorInfo) -> str:
     """A shape for messages: "1xanyxanyx3"."""
     return "x".join("any" if side is None else str(side) for side in tensor.shape)
-
-
-def _matches(file: Path, wanted: object) -> bool:
-    try:
-        return digest(file) == wanted
-    except OSError:
-        return False

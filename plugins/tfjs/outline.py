@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any, NamedTuple
 
 from segkit.core.backend import TensorInfo
+from segkit.plugins.shared.sizes import volume
 
 FORMAT_NAME = "graph-model"
 
@@ -88,7 +88,7 @@ def read_outline(program: Any) -> Outline:
         stored = Counter[str]()
         for group in program["weightsManifest"]:
             for weight in group["weights"]:
-                stored[_stored_type(weight)] += prod(weight["shape"])
+                stored[_stored_type(weight)] += volume(weight["shape"])
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"it is no graph of TensorFlow.js, or damaged ({error!r})"[:200]) from None
     producer = program.get("convertedBy") or program.get("generatedBy")
@@ -155,7 +155,7 @@ def _sizes(weights: list[Any]) -> Iterator[int]:
         kind = _stored_type(weight)
         if kind not in _WIDTHS or any(not isinstance(side, int) or side < 0 for side in weight["shape"]):
             raise ValueError(f"its weights '{weight['name']}' are {kind} {weight['shape']}, which cannot be read")
-        yield _WIDTHS[kind] * prod(weight["shape"])
+        yield _WIDTHS[kind] * volume(weight["shape"])
 
 
 def _stored_type(weight: Mapping[str, Any]) -> str:

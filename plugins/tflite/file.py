@@ -17,6 +17,8 @@ from typing import Any
 
 from segkit.core.backend import Metadata, TensorInfo
 from segkit.core.errors import ModelFileError
+from segkit.plugins.shared.notes import LARGEST, TooLongError, read_entry
+from segkit.plugins.shared.operators import touching
 from segkit.plugins.tflite.outline import MAGIC, Outline, Pictures, read_outline
 
 NOTES = "metadata.json"
@@ -25,7 +27,6 @@ NOTES = "metadata.json"
 SUM = "sha256"
 """Key of the notes: SHA-256 of the flatbuffer, all that comes before the archive."""
 
-_LARGEST_NOTES = 1 << 20
 _LARGEST_SIDE = 1 << 15
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -77,12 +78,12 @@ class LiteFile:
                 named = [entry for entry in entries if entry.filename == NOTES] or entries[:1]
                 if not named:
                     return {}, length
-                if named[0].file_size > _LARGEST_NOTES:
-                    raise ModelFileError(self.path, "its metadata cannot be understood: they are too long")
-                text = archive.read(named[0]).decode()
+                text = read_entry(archive, named[0])
                 begin = min(entry.header_offset for entry in entries)
+        except TooLongError:
+            raise ModelFileError(self.path, "its metadata cannot be understood: they are too long") from None
         except zipfile.BadZipFile as error:
-            tail = self.content[-_LARGEST_NOTES:]
+            tail = self.content[-LARGEST:]
             if b"PK\x05\x06" in tail[-(1 << 16) :] or (b"PK\x03\x04" in tail and NOTES.encode() in tail):
                 raise ModelFileError(self.path, f"its metadata are damaged ({error})") from None
             return {}, length
@@ -131,9 +132,13 @@ class LiteFile:
         """Look through the tables, and hold the flatbuffer against its sum where there is one.
 
         Raises:
-            ModelFileError: it is damaged.
+            ModelFileError: it is damaged or hostile.
         """
-        (notes, begin), _ = self._archive, self.outline
+        (notes, begin), outline = self._archive, self.outline
+        # TensorFlow's own interpreter runs its operators too, under this prefix.
+        hostile = touching(name.removeprefix("Flex") for name in outline.operators)
+        if hostile:
+            raise ModelFileError(self.path, f"its graph calls '{hostile[0]}', which no network does: hostile?")
         wanted = notes.get(SUM)
         if wanted is not None and wanted != digest(memoryview(self.content)[:begin]):
             raise ModelFileError(

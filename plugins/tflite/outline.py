@@ -9,11 +9,11 @@ import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import NamedTuple, TypeVar
 
 from segkit.core.backend import TensorInfo
 from segkit.plugins.shared.flatbuffer import Content, Table
+from segkit.plugins.shared.sizes import volume
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ def read_outline(content: Content) -> Outline:
         # Buffer: data (0), or offset (1) and size (2) where it lies behind the tables of a large file
         buffer = _at(buffers, tensor.number(2, "<I"))
         if buffer.length(0) or buffer.number(2, "<Q"):
-            weights[_type(tensor)] += prod(tensor.numbers(0))
+            weights[_type(tensor)] += volume(tensor.numbers(0))
     names = _signature(model)
     inputs, outputs = (
         tuple(Port(number, _info(_at(tensors, number), names[place].get(number))) for number in graph.numbers(field))

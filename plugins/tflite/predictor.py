@@ -69,7 +69,7 @@ class LitePredictor(Predictor):
             raise ModelFileError(file.path, f"its input is {words(given)}, not pictures (batch, height, width, 3)")
         if given.dtype not in _TYPES:
             raise ModelFileError(file.path, f"its input is {given.dtype}; {', '.join(sorted(_TYPES))} are understood")
-        self._batch, *self._size, self._last = pictures
+        batch, *self._size, self._last = pictures
         self._known = Known.of(metadata, channels_last=self._last)
         try:
             with unsaid():
@@ -80,6 +80,8 @@ class LitePredictor(Predictor):
         except Exception as error:
             raise ModelFileError(file.path, f"LiteRT refuses it ({_first_line(error)})") from error
         (self._input,) = self._runtime.get_input_details()
+        self._laid_out: tuple[int, ...] = tuple(int(side) for side in self._input["shape"])
+        self._batch = batch or self._laid_out[0]  # what leaves it free is laid out for some, mostly for one
         self._scale = _scale(self._input)
         details = {detail["index"]: detail for detail in self._runtime.get_output_details()}
         self._outputs = [(port.info.name, port.tensor, _scale(details[port.tensor])) for port in outline.outputs]
@@ -95,7 +97,7 @@ class LitePredictor(Predictor):
         if any(side not in (None, given) for side, given in zip(self._size, batch.size, strict=True)):
             height, width = self._size
             raise OptionError.invalid("imgsz", batch.size, f"this file takes {height}x{width} only; export one for it")
-        arrays = run_in_chunks(self._given(batch), self._batch or len(batch), self._compute)
+        arrays = run_in_chunks(self._given(batch), self._batch, self._compute)
         outputs = {name: array for (name, *_), array in zip(self._outputs, arrays, strict=True)}
         if self._split:  # ours end in their channels
             outputs |= {name: np.moveaxis(outputs[name], -1, 1) for name in SPLIT[:-1] if name in outputs}
@@ -103,7 +105,9 @@ class LitePredictor(Predictor):
 
     def warm_up(self) -> None:
         """One run on black pictures."""
-        self._compute(np.zeros(self._input["shape"], self._input["dtype"]))
+        sides = [side or 640 for side in self._size]
+        shape = (*sides, 3) if self._last else (3, *sides)
+        self._compute(np.zeros((self._batch, *shape), self._input["dtype"]))
 
     def close(self) -> None:
         """Free the network."""
@@ -116,6 +120,11 @@ class LitePredictor(Predictor):
 
     def _compute(self, images: NDArray[Any]) -> list[NDArray[np.float32]]:
         try:
+            if images.shape != self._laid_out:  # of a file that leaves its size free
+                self._laid_out = ()
+                self._runtime.resize_tensor_input(self._input["index"], images.shape)
+                self._runtime.allocate_tensors()
+                self._laid_out = images.shape
             self._runtime.set_tensor(self._input["index"], np.ascontiguousarray(images))
             self._runtime.invoke()
             # get_tensor() copies.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
+
+from segkit.plugins.shared.quiet import unsaid
+
+__all__ = ["interpreter", "unsaid"]
 
 
 @cache
@@ -21,30 +20,3 @@ def interpreter() -> Any:
     from segkit.plugins.shared.tensorflow import tf
 
     return tf.lite.Interpreter
-
-
-@contextmanager
-def unsaid() -> Iterator[None]:
-    """Without the line "Created TensorFlow Lite XNNPACK delegate for CPU.", which the runtime's C++ writes to the
-    standard error of the process when it lays a network out. Whatever else is said meanwhile comes out afterwards.
-    """
-    try:
-        place = sys.__stderr__.fileno() if sys.__stderr__ else 2
-    except (OSError, ValueError):
-        place = 2
-    try:
-        kept = os.dup(place)
-    except OSError:  # there is no standard error
-        yield
-        return
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), place)
-        try:
-            yield
-        finally:
-            os.dup2(kept, place)
-            os.close(kept)
-            said.seek(0)
-            for line in said:
-                if not line.startswith(b"INFO:"):
-                    os.write(place, line)
