@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.core.backend.base import Backend, Calibration
@@ -55,7 +56,12 @@ def calibration_from(
             "it brings weights alone to 8 bits. Leave them out."
         )
     if not calibrates(backend.format) or not parsed.needs_calibration():
-        raise OptionError("Options data and fraction give pictures to calibrate int8 with: they need int8=True.")
+        need = "they need int8=True"
+        if not calibrates(backend.format):
+            need = f"{backend.format.name} has no int8. Leave them out"
+        elif parsed.precision is Precision.INT8:
+            need = "the other options ask for int8 without. Leave them out"
+        raise OptionError(f"Options data and fraction give pictures to calibrate int8 with: {need}.")
     if data is None:
         raise OptionError("Option fraction is a share of data: give data=FOLDER too.")
     share = None if fraction is None else _share(fraction)
@@ -75,10 +81,15 @@ def calibration_from(
 
 
 def _pictures(data: object) -> object:
-    """A source: that of a data set's description, which may be known by its name, or what was given."""
+    """A source: that of a data set's description, which may be known by its name or lie in the folder that is given,
+    or what was given.
+    """
     from segkit.core.data.description import is_description, read_description
     from segkit.core.data.named.catalogue import locate
 
+    if isinstance(data, str | Path) and Path(data).is_dir():
+        inside = (Path(data) / "data.yaml", Path(data) / f"{Path(data).resolve().name}.yaml")
+        data = next((str(path) for path in inside if path.is_file()), data)
     if not is_description(data):
         return data
     description = read_description(str(locate(str(data))))

@@ -109,6 +109,20 @@ def test_what_cannot_be_calibrated_with_is_told(chosen, tmp_path):
         chosen(data=tmp_path, int8=False)
 
 
+def test_the_folder_of_a_data_set_stands_for_its_pictures(chosen, tmp_path):
+    grey(tmp_path / "images", 1, 2, 3)
+    (tmp_path / "data.yaml").write_text("train: images\nval: images\nnames: [one]\n")
+    assert chosen(data=tmp_path)[0] == [1, 2, 3]
+
+
+def test_int8_without_pictures_is_not_told_to_ask_for_int8(tmp_path):
+    backend = default_registry().get("tflite")
+    with pytest.raises(OptionError, match=r"the other options ask for int8 without\. Leave them out"):
+        calibration_from(backend, {"precision": "int8", "quantize": "dynamic_range", "imgsz": 32, "data": tmp_path})
+    with pytest.raises(OptionError, match=r"torchscript has no int8\. Leave them out"):
+        calibration_from(default_registry().get("torchscript"), {"imgsz": 32, "data": tmp_path})
+
+
 @pytest.mark.parametrize("int8", [True, False])
 def test_a_format_whose_int8_is_of_weights_alone_says_that_it_needs_no_pictures(tmp_path, int8):
     backend = default_registry().get("coreml")

@@ -554,3 +554,12 @@ def test_packages_that_are_there_in_part_only_are_not_ready(tmp_path, monkeypatc
         place.mkdir(parents=True)
         (place / "package.json").write_text(json.dumps({"version": version}))
     assert packages.version() == wanted["@tensorflow/tfjs-core"]
+
+
+def test_nothing_is_fetched_where_the_network_is_forbidden(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGKIT_TOOLS", str(tmp_path))
+    monkeypatch.setenv("SEGKIT_OFFLINE", "1")
+    monkeypatch.setattr(packages, "_node_version", lambda: "v20")
+    with pytest.raises(SegkitError, match=r"SEGKIT_OFFLINE forbids the network: copy '.*tfjs-\w+' from a machine"):
+        packages.setup(print)
+    assert not any(tmp_path.iterdir())

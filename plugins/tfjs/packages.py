@@ -18,6 +18,7 @@ from pathlib import Path
 from segkit.core.backend import tools_folder
 from segkit.core.errors import SegkitError
 from segkit.core.files import new_folder
+from segkit.core.http import is_offline
 
 PROGRAMS = Path(__file__).with_name("node")
 """What comes with segkit: the program that Node runs, and the list of packages that it needs."""
@@ -63,6 +64,8 @@ def setup(report: Callable[[str], None]) -> dict[str, str]:
     """
     place, found = folder(), _node_version()
     if version() is None:
+        if is_offline():
+            raise SegkitError(f"SEGKIT_OFFLINE forbids the network: copy '{place}' from a machine where this has run.")
         npm = shutil.which("npm")
         if npm is None:
             raise SegkitError("npm, which comes with Node.js, is not found. Install Node.js: https://nodejs.org")
