@@ -8,7 +8,7 @@ from pathlib import Path
 
 ORDER = (
     *("latency", "postprocess", "folder", "large", "scan", "evaluation", "val", "loader", "training", "startup"),
-    *("pools", "formats", "quality"),
+    *("pools", "formats", "web", "quality"),
 )
 
 if __name__ == "__main__":

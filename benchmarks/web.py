@@ -27,7 +27,8 @@ def main() -> None:
     given = parser.parse_args()
     node = shutil.which("node")
     if node is None or packages.version() is None:
-        parser.error("TensorFlow.js is not here: segkit tfjs setup")
+        print("TensorFlow.js is not here: segkit tfjs setup")
+        return
     folders = {f"segkit {precision}": FILES / f"{precision}_web_model" for precision in ("fp32", "fp16", "int8")}
     for name, folder in folders.items():
         if not folder.exists():

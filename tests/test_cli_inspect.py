@@ -227,7 +227,7 @@ def test_a_file_that_no_format_knows_is_told_by_its_content(
     [
         ([], "an empty folder"),
         (["saved_model.pb", "variables"], "a TensorFlow SavedModel"),
-        (["model.ncnn.param", "model.ncnn.bin"], "an ncnn model"),
+        (["model.ncnn.param"], "an ncnn model"),
         (["a.jpg"], "a folder without a model in it"),
     ],
 )

@@ -320,7 +320,8 @@ class TestHowARunEnds:
             assert done.stdout.splitlines()[-1] == "Results saved to runs/segment/predict"
         written = len(read_clip(folder / "clip.mp4")[1])
         assert 20 < written <= 30
-        assert len(json.loads((folder / "coco.json").read_text())["images"]) == written
+        listed = len(json.loads((folder / "coco.json").read_text())["images"])
+        assert written - listed in (0, 1), "the signal may come between a frame's two places"
 
     def test_a_failure_in_the_middle_leaves_a_video_that_plays(
         self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -250,7 +250,7 @@ def _in_units(boxes: FloatArray, size: Size, known: Known, path: str | Path) -> 
         )
     # Taken for the other kind they would all be off the picture, or in a corner of it: no objects, and no word why.
     farthest = 1 + 7 * max(known.strides) / width
-    if np.isfinite(reach) and (reach > 2 * farthest if said else width >= 96 and reach <= 4):
+    if np.isfinite(reach) and (reach > 2 * farthest if said else width >= 96 and 0 < reach <= 4):
         meant, are = ("units of its sides", "pixels") if said else ("pixels", "units of its sides")
         raise ModelFileError(
             path,
