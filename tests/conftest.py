@@ -125,7 +125,7 @@ def node() -> str:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """A browser."""
-    return shutil.which("chromium") or absent("the program 'chromium' is not installed")
+    return shutil.which("chromium") or pytest.skip("the program 'chromium' is not installed")
 
 
 @pytest.fixture(scope="module")
