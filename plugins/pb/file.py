@@ -13,12 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from segkit.core.backend import Metadata, TensorInfo
+from segkit.core.backend import Metadata
 from segkit.core.errors import ModelFileError
 from segkit.core.protobuf import Content
 from segkit.core.yamls import read_yaml
-from segkit.plugins.pb.outline import Outline, Pictures, read_outline
+from segkit.plugins.pb.outline import Outline, read_outline
 from segkit.plugins.shared.operators import touching
+from segkit.plugins.shared.pictures import Pictures, words
 
 SIDECAR = ".yaml"
 """Ending of a file beside, behind the whole name, that tells of a file which says nothing itself."""
@@ -145,8 +146,3 @@ def notes_of(metadata: Metadata, body: Content) -> str:
 def digest(content: Content) -> str:
     """SHA-256, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
-
-
-def words(tensor: TensorInfo) -> str:
-    """A shape for messages: "1xanyxanyx3"."""
-    return "x".join("any" if side is None else str(side) for side in tensor.shape)

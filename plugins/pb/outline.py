@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from segkit.core.backend import TensorInfo
 from segkit.core.protobuf import Content, Field, fields, signed
@@ -25,25 +24,6 @@ NOTES = "segkit/metadata"
 
 _HOLDING = {"Const", "Identity", "IdentityN", "NoOp", "Placeholder"}
 """Operators that only hold numbers, or pass them on."""
-
-
-class Pictures(NamedTuple):
-    """How an input takes pictures; a side that is free is None."""
-
-    batch: int | None
-    height: int | None
-    width: int | None
-    channels_last: bool
-
-    @classmethod
-    def of(cls, info: TensorInfo) -> Pictures | None:
-        """From its shape: NHWC, as TensorFlow has it, or NCHW, as some converters leave it; None: it takes none."""
-        if len(info.shape) != 4 or 3 not in (info.shape[1], info.shape[3]):
-            return None
-        batch, *sides = (side if isinstance(side, int) else None for side in info.shape)
-        last = info.shape[3] == 3
-        height, width = sides[:2] if last else sides[1:]
-        return cls(batch, height, width, last)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from segkit.core.backend.batching import run_in_chunks
 from segkit.core.backend.layouts import Known, arrange
 from segkit.core.errors import ModelFileError, OptionError, RuntimeFailure
 from segkit.core.images import ImageBatch
-from segkit.plugins.pb.file import GraphFile, words
-from segkit.plugins.pb.outline import Pictures
+from segkit.plugins.pb.file import GraphFile
+from segkit.plugins.shared.pictures import Pictures, channels_last, words
 from segkit.plugins.shared.tensorflow import release, session_settings, silent, tf
 
 _TYPES = {"float32": np.float32, "float16": np.float16}
@@ -68,7 +68,7 @@ class FrozenPredictor(Predictor):
             raise OptionError.invalid(
                 "imgsz", batch.size, f"this file takes {height}x{width} only; export with dynamic=True to free it"
             )
-        pixels = _channels_last(batch) if self._last else batch.f32_nchw
+        pixels = channels_last(batch) if self._last else batch.f32_nchw
         images = pixels.astype(self._type, copy=False)
         arrays = run_in_chunks(images, self._batch or len(images), self._compute)
         return arrange(dict(zip(self._names, arrays, strict=True)), batch.size, self._known, self._path)
@@ -91,14 +91,6 @@ class FrozenPredictor(Predictor):
         except Exception as error:
             raise RuntimeFailure("pb", _first_line(error)) from error
         return found
-
-
-def _channels_last(batch: ImageBatch) -> NDArray[np.float32]:
-    """(B, H, W, 3) float32 RGB 0..1: the pixels of every backend, without a detour where they are bytes."""
-    if "f32_nchw" in batch.views:
-        return batch.f32_nchw.transpose(0, 2, 3, 1)
-    pixels: NDArray[np.float32] = np.divide(batch.u8_nhwc, np.float32(255))
-    return pixels
 
 
 def _first_line(error: Exception) -> str:

@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
-from segkit.core.backend import Metadata, TensorInfo
+from segkit.core.backend import Metadata
 from segkit.core.errors import ModelFileError
 from segkit.core.yamls import read_yaml
-from segkit.plugins.saved_model.outline import Outline, Pictures, read_outline
+from segkit.plugins.saved_model.outline import Outline, read_outline
+from segkit.plugins.shared.pictures import Pictures, words
 from segkit.plugins.shared.sums import check_sums, digest
 
 METADATA = "metadata.yaml"
@@ -149,11 +150,6 @@ def write_notes(folder: Path, metadata: Metadata) -> None:
     notes = {SUMS: sums} | metadata.to_plain() | {"names": dict(metadata.names)}
     text = yaml.safe_dump(notes, allow_unicode=True, sort_keys=False)
     (folder / METADATA).write_text(text, encoding="utf-8")
-
-
-def words(tensor: TensorInfo) -> str:
-    """A shape for messages: "1xanyxanyx3"."""
-    return "x".join("any" if side is None else str(side) for side in tensor.shape)
 
 
 def _files(folder: Path) -> Iterator[Path]:

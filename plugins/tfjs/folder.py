@@ -14,11 +14,12 @@ from typing import Any
 
 import yaml
 
-from segkit.core.backend import Metadata, TensorInfo
+from segkit.core.backend import Metadata
 from segkit.core.errors import ModelFileError
 from segkit.core.yamls import read_yaml
+from segkit.plugins.shared.pictures import Pictures, words
 from segkit.plugins.shared.sums import check_sums, digest
-from segkit.plugins.tfjs.outline import FORMAT_NAME, Outline, Pictures, read_outline
+from segkit.plugins.tfjs.outline import FORMAT_NAME, Outline, read_outline
 
 METADATA = "metadata.yaml"
 PROGRAM = "model.json"
@@ -35,7 +36,7 @@ _LARGEST_SIDE = 1 << 15
 _DIGITS = 64
 """Of a sum."""
 
-__all__ = ["FORMAT_NAME", "METADATA", "PROGRAM", "Folder", "digest", "words", "write_notes"]
+__all__ = ["FORMAT_NAME", "METADATA", "PROGRAM", "Folder", "digest", "write_notes"]
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,3 @@ def write_notes(folder: Path, metadata: Metadata) -> None:
     notes = {SEAL: plain.pop(SEAL)} | plain | {SUMS: sums}
     text = yaml.safe_dump(notes, allow_unicode=True, sort_keys=False)
     (folder / METADATA).write_text(text, encoding="utf-8")
-
-
-def words(tensor: TensorInfo) -> str:
-    """A shape for messages: "1xanyxanyx3"."""
-    return "x".join("any" if side is None else str(side) for side in tensor.shape)

@@ -10,8 +10,8 @@ from segkit.core.backend.batching import run_in_chunks
 from segkit.core.backend.layouts import Known, arrange
 from segkit.core.errors import ModelFileError, OptionError
 from segkit.core.images import ImageBatch
-from segkit.plugins.tfjs.folder import Folder, words
-from segkit.plugins.tfjs.outline import Pictures
+from segkit.plugins.shared.pictures import Pictures, channels_last, words
+from segkit.plugins.tfjs.folder import Folder
 from segkit.plugins.tfjs.process import NodeProcess
 
 
@@ -56,7 +56,7 @@ class TfJsPredictor(Predictor):
             raise OptionError.invalid(
                 "imgsz", batch.size, f"this file takes {height}x{width} only; export with dynamic=True to free it"
             )
-        images = _channels_last(batch) if self._last else batch.f32_nchw
+        images = channels_last(batch) if self._last else batch.f32_nchw
         names: list[str] = []
 
         def compute(pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -76,10 +76,3 @@ class TfJsPredictor(Predictor):
     def close(self) -> None:
         """End the process."""
         self._process.close()
-
-
-def _channels_last(batch: ImageBatch) -> NDArray[np.float32]:
-    """(B, H, W, 3) float32 RGB 0..1: the pixels of every backend, without a detour where they are bytes."""
-    if "f32_nchw" in batch.views:
-        return batch.f32_nchw.transpose(0, 2, 3, 1)
-    return np.divide(batch.u8_nhwc, np.float32(255), dtype=np.float32)

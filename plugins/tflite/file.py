@@ -15,11 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from segkit.core.backend import Metadata, TensorInfo
+from segkit.core.backend import Metadata
 from segkit.core.errors import ModelFileError
 from segkit.plugins.shared.notes import LARGEST, TooLongError, read_entry
 from segkit.plugins.shared.operators import touching
-from segkit.plugins.tflite.outline import MAGIC, Outline, Pictures, read_outline
+from segkit.plugins.shared.pictures import Pictures, words
+from segkit.plugins.tflite.outline import MAGIC, Outline, read_outline
 
 NOTES = "metadata.json"
 """The entry of the archive."""
@@ -158,8 +159,3 @@ def write_file(target: Path, content: bytes, metadata: Metadata) -> None:
 def digest(content: bytes | memoryview) -> str:
     """SHA-256, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
-
-
-def words(tensor: TensorInfo) -> str:
-    """A shape for messages: "1x640x640x3"."""
-    return "x".join("any" if side is None else str(side) for side in tensor.shape)

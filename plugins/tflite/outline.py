@@ -46,25 +46,6 @@ class Port(NamedTuple):
     info: TensorInfo
 
 
-class Pictures(NamedTuple):
-    """How an input takes pictures; a side that is free is None."""
-
-    batch: int | None
-    height: int | None
-    width: int | None
-    channels_last: bool
-
-    @classmethod
-    def of(cls, info: TensorInfo) -> Pictures | None:
-        """From its shape: NHWC, as TensorFlow has it, or NCHW, as some converters leave it; None: it takes none."""
-        if len(info.shape) != 4 or 3 not in (info.shape[1], info.shape[3]):
-            return None
-        batch, *sides = (side if isinstance(side, int) else None for side in info.shape)
-        last = info.shape[3] == 3
-        height, width = sides[:2] if last else sides[1:]
-        return cls(batch, height, width, last)
-
-
 @dataclass(frozen=True)
 class Outline:
     """A file from outside.

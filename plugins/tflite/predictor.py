@@ -13,8 +13,8 @@ from segkit.core.backend.batching import run_in_chunks
 from segkit.core.backend.layouts import SPLIT, Known, arrange
 from segkit.core.errors import ModelFileError, OptionError, RuntimeFailure
 from segkit.core.images import ImageBatch
-from segkit.plugins.tflite.file import LiteFile, words
-from segkit.plugins.tflite.outline import Pictures
+from segkit.plugins.shared.pictures import Pictures, channels_last, words
+from segkit.plugins.tflite.file import LiteFile
 from segkit.plugins.tflite.running import interpreter, unsaid
 
 _TYPES = {"float32", "int8", "uint8"}
@@ -115,7 +115,7 @@ class LitePredictor(Predictor):
 
     def _given(self, batch: ImageBatch) -> NDArray[Any]:
         """Network input in the file's own layout and numbers."""
-        pixels = _channels_last(batch) if self._last else batch.f32_nchw
+        pixels = channels_last(batch) if self._last else batch.f32_nchw
         return self._scale.rounded(pixels, self._input["dtype"]) if self._scale.step else pixels
 
     def _compute(self, images: NDArray[Any]) -> list[NDArray[np.float32]]:
@@ -131,14 +131,6 @@ class LitePredictor(Predictor):
             return [scale.real(self._runtime.get_tensor(index)) for _, index, scale in self._outputs]
         except Exception as error:
             raise RuntimeFailure("tflite", _first_line(error)) from error
-
-
-def _channels_last(batch: ImageBatch) -> NDArray[np.float32]:
-    """(B, H, W, 3) float32 RGB 0..1: the pixels of every backend, without a detour where they are bytes."""
-    if "f32_nchw" in batch.views:
-        return batch.f32_nchw.transpose(0, 2, 3, 1)
-    pixels: NDArray[np.float32] = np.divide(batch.u8_nhwc, np.float32(255))
-    return pixels
 
 
 def _scale(detail: Any) -> _Scale:
